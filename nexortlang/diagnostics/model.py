@@ -1,0 +1,43 @@
+"""One record for every mistake, serving terminal, JSON and editor alike.
+
+A diagnostic has a stable code (NX0xx syntax, NX1xx names, NX2xx types and rules, NX3xx the limit, NX5xx files, options
+and resources, NX9xx internal), a message of the form "expected …, found …", a primary span, labels on
+the other places that share the blame, and a hint: the remedy. The lesson behind a code stands in `catalogue`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from nexortlang.source import Span
+
+Severity = Literal["error", "warning"]
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A secondary place and what it contributes, e.g. "W is n × m, declared here"."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnostic:
+    """One mistake. `span` is None only for what has no place in a file (a bad command line)."""
+
+    code: str
+    message: str
+    span: Span | None = None
+    labels: tuple[Label, ...] = ()
+    hint: str = ""
+    severity: Severity = "error"
+
+
+class NexortError(Exception):
+    """Carries diagnostics out of a pass. Only the driver catches it; users never see a traceback."""
+
+    def __init__(self, *diagnostics: Diagnostic) -> None:
+        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        self.diagnostics = diagnostics

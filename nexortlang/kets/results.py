@@ -1,0 +1,60 @@
+"""What the limit engine answers: values with how they were obtained and how sure they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Method = Literal["exact", "quadrature", "sampled"]
+METHODS: tuple[Method, ...] = ("exact", "quadrature", "sampled")
+
+
+def least_exact(*methods: Method) -> Method:
+    """The weakest of several methods."""
+    return max(methods, key=METHODS.index, default="exact")
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A limit value. `stderr` has value's shape: 0 for exact, an error bound for quadrature, a standard error for sampled."""
+
+    value: np.ndarray
+    stderr: np.ndarray
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A coordinate's distribution, per finite entry (all arrays have the finite shape). `stderr` is of the mean.
+
+    `quantiles` maps probabilities (0.05, 0.25, 0.5, 0.75, 0.95) to arrays. `skewness` and `kurtosis` (excess) are its shape; `atoms` lists
+    values that carry probability, as (value, probability), for a single entry.
+    """
+
+    mean: np.ndarray
+    variance: np.ndarray
+    quantiles: dict[float, np.ndarray]
+    skewness: np.ndarray
+    kurtosis: np.ndarray
+    stderr: np.ndarray
+    method: Method
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a user asks of the engine. `samples` None: as many particles as `tol` asks for."""
+
+    tol: float = 1e-3
+    samples: int | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LimitResult:
+    """Answers in the order of program.shows and program.assertions (value and target). `reached`: sampled errors are within tol."""
+
+    shows: list[Estimate | Distribution]
+    assertions: list[tuple[Estimate, Estimate]]
+    reached: bool
