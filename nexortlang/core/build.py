@@ -1,0 +1,262 @@
+"""Building core: one method per instruction, which infers the type and shares equal values.
+
+In: operands and attributes that the elaborator has already checked (a violation here is a bug, TypeRuleError). Out: values appended to
+`program.values`. Guarantees: equal instructions on equal operands are one value (draws excepted), so unrolled loops share work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
+
+import numpy as np
+
+from nexortlang.core.program import (
+    Avg,
+    Concat,
+    Const,
+    Einsum,
+    Fluctuation,
+    Gather,
+    InitScalar,
+    InitVector,
+    Inner,
+    Law,
+    Map,
+    MatMul,
+    Matrix,
+    Program,
+    Reduce,
+    Rename,
+    Scale,
+    Shape,
+    Type,
+    Value,
+    Width,
+)
+from nexortlang.entrywise.ops import OPS
+from nexortlang.source import Span
+
+
+class TypeRuleError(AssertionError):
+    """A core instruction was built against its type rule: a bug in the pass that built it."""
+
+
+def join_axes(types: Iterable[Type]) -> tuple[tuple[int, Width], ...]:
+    """The union of width axes by slot; a slot has one width."""
+    axes: dict[int, Width] = {}
+    for t in types:
+        for slot, width in t.axes:
+            if axes.setdefault(slot, width) != width:
+                raise TypeRuleError(f"slot {slot} ranges over {axes[slot].name} and {width.name}")
+    return tuple(sorted(axes.items()))
+
+
+def map_power(op: str, args: Sequence[Value]) -> Fraction:
+    """The power of n of op(args), by the rule of entrywise.OPS. Constants 0 have no power of their own in a sum."""
+    powers = [a.type.power for a in args]
+    match OPS[op].power:
+        case "zero":
+            return Fraction(0)
+        case "sum":
+            return powers[0] + powers[1]
+        case "difference":
+            return powers[0] - powers[1]
+        case "largest":
+            live = [a.type.power for a in args if not is_zero(a)]
+            return max(live, default=Fraction(0))
+        case "same":
+            return powers[0]
+        case "half":
+            return powers[0] / 2
+        case "exponent":
+            if powers[0] == 0:
+                return Fraction(0)
+            exponent = args[1]
+            if not isinstance(exponent, Const) or exponent.array.size != 1:
+                raise TypeRuleError("a power of n raised to what is not one constant")
+            return powers[0] * Fraction(float(exponent.array)).limit_denominator(10**6)
+
+
+def is_zero(v: Value) -> bool:
+    """Whether v is the constant 0 (which has no power of n)."""
+    return isinstance(v, Const) and not v.array.any()
+
+
+def einsum_shape(spec: str, a: Shape, b: Shape) -> Shape:
+    """The result shape of a two-operand einsum, checking that labels agree."""
+    inputs, out = spec.split("->")
+    labels_a, labels_b = inputs.split(",")
+    if len(labels_a) != len(a) or len(labels_b) != len(b):
+        raise TypeRuleError(f"einsum {spec} against shapes {a}, {b}")
+    sizes: dict[str, int] = {}
+    for label, size in [*zip(labels_a, a, strict=True), *zip(labels_b, b, strict=True)]:
+        if sizes.setdefault(label, size) != size:
+            raise TypeRuleError(f"einsum {spec}: axis {label} is {sizes[label]} and {size}")
+    return tuple(sizes[label] for label in out)
+
+
+class Builder:
+    """Appends instructions to a program. `span` and `name`, settable by the caller, are stamped on what is built."""
+
+    def __init__(self, program: Program | None = None) -> None:
+        self.program = program or Program()
+        self.span: Span | None = None
+        self._shared: dict[Hashable, Value] = {}
+
+    # -- sources
+
+    def const(self, array: np.ndarray | float) -> Const:
+        a = np.asarray(array, dtype=float)
+        key = ("const", a.shape, a.tobytes())
+        return self._share(key, lambda: Const(type=Type((), a.shape), array=a))  # type: ignore[return-value]
+
+    def init_vector(
+        self, name: str, width: Width, law: Law, mean: np.ndarray, variance: np.ndarray, covariance: np.ndarray | None = None
+    ) -> InitVector:
+        t = Type(((0, width),), mean.shape)
+        v = InitVector(type=t, law=law, mean=mean, variance=variance, covariance=covariance, name=name)
+        return self._append(v)  # type: ignore[return-value]
+
+    def init_scalar(self, name: str, law: Law, mean: np.ndarray, variance: np.ndarray) -> InitScalar:
+        v = InitScalar(type=Type((), mean.shape), law=law, mean=mean, variance=variance, name=name)
+        return self._append(v)  # type: ignore[return-value]
+
+    def matrix(self, name: str, rows: Width, cols: Width, variance: np.ndarray, law: Law) -> Matrix:
+        m = Matrix(name, rows, cols, np.asarray(variance, dtype=float), law, self.span)
+        self.program.matrices.append(m)
+        return m
+
+    # -- instructions
+
+    def matmul(self, matrix: Matrix, members: np.ndarray, transposed: bool, x: Value) -> Value:
+        inner, outer = (matrix.rows, matrix.cols) if transposed else (matrix.cols, matrix.rows)
+        if not x.type.is_vector or x.type.width != inner:
+            raise TypeRuleError(f"{matrix.name} applied to {x.type}")
+        shape = np.broadcast_shapes(members.shape, x.type.shape)
+        t = Type(((0, outer),), shape, x.type.power)
+        key = ("matmul", id(matrix), members.shape, members.tobytes(), transposed, x.id)
+        return self._share(key, lambda: MatMul(type=t, matrix=matrix, members=members, transposed=transposed, x=x))
+
+    def map(self, op: str, *args: Value) -> Value:
+        if len(args) != OPS[op].arity:
+            raise TypeRuleError(f"{op} takes {OPS[op].arity} operands, not {len(args)}")
+        if all(isinstance(a, Const) for a in args):
+            with np.errstate(all="ignore"):
+                return self.const(OPS[op].numpy(*(a.array for a in args if isinstance(a, Const))))
+        shape = np.broadcast_shapes(*(a.type.shape for a in args))
+        t = Type(join_axes(a.type for a in args), shape, map_power(op, args))
+        key = ("map", op, *(a.id for a in args))
+        return self._share(key, lambda: Map(type=t, op=op, args=args))
+
+    def avg(self, x: Value, slots: Iterable[int]) -> Value:
+        """The plain instruction; see elaborate.averages for the algebra that comes before it."""
+        wanted = tuple(sorted(set(slots) & set(x.type.slots)))
+        if not wanted:
+            return x
+        axes = tuple(a for a in x.type.axes if a[0] not in wanted)
+        t = Type(axes, x.type.shape, x.type.power)
+        return self._share(("avg", x.id, wanted), lambda: Avg(type=t, x=x, slots=wanted))
+
+    def inner(self, spec: str, x: Value, y: Value) -> Value:
+        if not (x.type.is_vector and y.type.is_vector and x.type.width == y.type.width):
+            raise TypeRuleError(f"inner product of {x.type} and {y.type}")
+        shape = einsum_shape(spec, x.type.shape, y.type.shape)
+        t = Type((), shape, x.type.power + y.type.power)
+        return self._share(("inner", spec, x.id, y.id), lambda: Inner(type=t, spec=spec, x=x, y=y))
+
+    def fluctuation(self, x: Value) -> Value:
+        if not x.type.is_vector:
+            raise TypeRuleError(f"a fluctuation of {x.type}")
+        t = Type((), x.type.shape, Fraction(0))
+        return self._share(("fluctuation", x.id), lambda: Fluctuation(type=t, x=x))
+
+    def rename(self, x: Value, slots: dict[int, int]) -> Value:
+        pairs = tuple((old, slots[old]) for old in x.type.slots)
+        if all(old == new for old, new in pairs):
+            return x
+        if len({new for _, new in pairs}) != len(pairs):
+            raise TypeRuleError(f"rename {pairs} joins two axes")
+        axes = tuple(sorted((slots[old], width) for old, width in x.type.axes))
+        t = Type(axes, x.type.shape, x.type.power)
+        return self._share(("rename", x.id, pairs), lambda: Rename(type=t, x=x, slots=pairs))
+
+    def gather(self, x: Value, index: np.ndarray) -> Value:
+        index = np.asarray(index, dtype=np.intp)
+        size = prod(x.type.shape)
+        if index.size and (index.min() < 0 or index.max() >= size):
+            raise TypeRuleError(f"gather beyond the {size} entries")
+        if index.shape == x.type.shape and np.array_equal(index.ravel(), np.arange(size)):
+            return x
+        if isinstance(x, Const):
+            return self.const(x.array.reshape(-1)[index])
+        if isinstance(x, Gather):
+            return self.gather(x.x, x.index.reshape(-1)[index])
+        t = Type(x.type.axes, index.shape, x.type.power)
+        key = ("gather", x.id, index.shape, index.tobytes())
+        return self._share(key, lambda: Gather(type=t, x=x, index=index))
+
+    def reshape(self, x: Value, shape: Shape) -> Value:
+        return self.gather(x, np.arange(prod(x.type.shape)).reshape(shape))
+
+    def broadcast(self, x: Value, shape: Shape) -> Value:
+        """x's finite shape broadcast to `shape`, materialised as a Gather."""
+        return self.gather(x, np.broadcast_to(np.arange(prod(x.type.shape)).reshape(x.type.shape), shape))
+
+    def concat(self, args: Sequence[Value]) -> Value:
+        if len(args) == 1:
+            return self.reshape(args[0], (prod(args[0].type.shape),))
+        if all(isinstance(a, Const) for a in args):
+            return self.const(np.concatenate([a.array.reshape(-1) for a in args if isinstance(a, Const)]))
+        axes = join_axes(a.type for a in args)
+        live = [a.type.power for a in args if not is_zero(a)]
+        t = Type(axes, (sum(prod(a.type.shape) for a in args),), max(live, default=Fraction(0)))
+        return self._share(("concat", *(a.id for a in args)), lambda: Concat(type=t, args=tuple(args)))
+
+    def reduce(self, op: str, x: Value, axis: int) -> Value:
+        if op not in ("sum", "max", "min", "argmax") or not 0 <= axis < len(x.type.shape):
+            raise TypeRuleError(f"reduce {op} over axis {axis} of {x.type}")
+        if isinstance(x, Const):
+            return self.const(np.asarray(getattr(np, op)(x.array, axis=axis), dtype=float))
+        shape = x.type.shape[:axis] + x.type.shape[axis + 1 :]
+        power = Fraction(0) if op == "argmax" else x.type.power
+        t = Type(x.type.axes, shape, power)
+        return self._share(("reduce", op, x.id, axis), lambda: Reduce(type=t, op=op, x=x, axis=axis))  # type: ignore[arg-type]
+
+    def einsum(self, spec: str, x: Value, y: Value) -> Value:
+        shape = einsum_shape(spec, x.type.shape, y.type.shape)
+        if isinstance(x, Const) and isinstance(y, Const):
+            return self.const(np.einsum(spec, x.array, y.array))
+        t = Type(join_axes((x.type, y.type)), shape, x.type.power + y.type.power)
+        return self._share(("einsum", spec, x.id, y.id), lambda: Einsum(type=t, spec=spec, x=x, y=y))
+
+    def scale(self, x: Value, exponent: Fraction) -> Value:
+        if exponent == 0 or is_zero(x):
+            return x
+        if isinstance(x, Scale):
+            return self.scale(x.x, x.exponent + exponent)
+        t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
+        return self._share(("scale", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
+
+    # -- short forms
+
+    def add(self, x: Value, y: Value) -> Value:
+        return self.map("add", x, y)
+
+    def mul(self, x: Value, y: Value) -> Value:
+        return self.map("mul", x, y)
+
+    # -- bookkeeping
+
+    def _share(self, key: Hashable, make: Callable[[], Value]) -> Value:
+        found = self._shared.get(key)
+        if found is None:
+            found = self._shared[key] = self._append(make())
+        return found
+
+    def _append(self, value: Value) -> Value:
+        value = replace(value, id=len(self.program.values), span=value.span or self.span)
+        self.program.values.append(value)
+        return value
