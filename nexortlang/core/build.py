@@ -114,7 +114,13 @@ class Builder:
         return self._share(key, lambda: Const(type=Type((), a.shape), array=a))  # type: ignore[return-value]
 
     def init_vector(
-        self, name: str, width: Width, law: Law, mean: np.ndarray, variance: np.ndarray, covariance: np.ndarray | None = None
+        self,
+        name: str,
+        width: Width,
+        law: Law,
+        mean: np.ndarray,
+        variance: np.ndarray,
+        covariance: np.ndarray | None = None,
     ) -> InitVector:
         t = Type(((0, width),), mean.shape)
         v = InitVector(type=t, law=law, mean=mean, variance=variance, covariance=covariance, name=name)

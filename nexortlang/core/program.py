@@ -237,7 +237,20 @@ class Scale(_Value):
 
 
 Value: TypeAlias = (
-    Const | InitVector | InitScalar | MatMul | Map | Avg | Inner | Fluctuation | Rename | Gather | Concat | Reduce | Einsum | Scale
+    Const
+    | InitVector
+    | InitScalar
+    | MatMul
+    | Map
+    | Avg
+    | Inner
+    | Fluctuation
+    | Rename
+    | Gather
+    | Concat
+    | Reduce
+    | Einsum
+    | Scale
 )
 
 

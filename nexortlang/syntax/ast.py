@@ -13,7 +13,7 @@ from nexortlang.source import Span
 
 
 def _span() -> Span:
-    return field(compare=False, repr=False)  # type: ignore[no-any-return]
+    return field(compare=False, repr=False)
 
 
 # ---------------------------------------------------------------------------- expressions
@@ -65,9 +65,7 @@ class Unary:
     span: Span = _span()
 
 
-BinaryOp: TypeAlias = Literal[
-    "+", "-", "*", "/", "//", "%", "^", "@", "<", "<=", ">", ">=", "==", "!=", "and", "or"
-]
+BinaryOp: TypeAlias = Literal["+", "-", "*", "/", "//", "%", "^", "@", "<", "<=", ">", ">=", "==", "!=", "and", "or"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -316,8 +314,22 @@ class ExprStmt:
 
 
 Stmt: TypeAlias = (
-    WidthDecl | ConstDecl | Draw | Assign | AugAssign | Def | OptimizerDef | State | Return | For | If | Import | FromImport
-    | Show | Assert | ExprStmt
+    WidthDecl
+    | ConstDecl
+    | Draw
+    | Assign
+    | AugAssign
+    | Def
+    | OptimizerDef
+    | State
+    | Return
+    | For
+    | If
+    | Import
+    | FromImport
+    | Show
+    | Assert
+    | ExprStmt
 )
 
 
