@@ -6,10 +6,13 @@ In: operands and attributes that the elaborator has already checked (a violation
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Sequence
+from collections import ChainMap, defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -99,12 +102,19 @@ def einsum_shape(spec: str, a: Shape, b: Shape) -> Shape:
 
 
 class Builder:
-    """Appends instructions to a program. `span` and `name`, settable by the caller, are stamped on what is built."""
+    """Appends instructions to a program. `span`, settable by the caller, is stamped on what is built.
+
+    `memo[pass][key]` is where passes over values remember what they have found (values are immutable and never removed).
+    """
 
     def __init__(self, program: Program | None = None) -> None:
         self.program = program or Program()
         self.span: Span | None = None
-        self._shared: dict[Hashable, Value] = {}
+        self.memo: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
+        self._shared: MutableMapping[Hashable, Value] = {}
+        self._shared_constants: dict[Hashable, Value] = {}
+        self._constant_memo: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
+        self._constants: set[int] = set()
 
     # -- sources
 
@@ -137,13 +147,14 @@ class Builder:
 
     # -- instructions
 
-    def matmul(self, matrix: Matrix, members: np.ndarray, transposed: bool, x: Value) -> Value:
+    def matmul(self, matrix: Matrix, members: np.ndarray, transposed: bool, x: Value, tag: Hashable = None) -> Value:
+        """`tag` keeps values apart that are equal but are uses of different names (a copy V of W), for gradients by name."""
         inner, outer = (matrix.rows, matrix.cols) if transposed else (matrix.cols, matrix.rows)
         if not x.type.is_vector or x.type.width != inner:
             raise TypeRuleError(f"{matrix.name} applied to {x.type}")
         shape = np.broadcast_shapes(members.shape, x.type.shape)
         t = Type(((0, outer),), shape, x.type.power)
-        key = ("matmul", id(matrix), members.shape, members.tobytes(), transposed, x.id)
+        key = ("matmul", id(matrix), members.shape, members.tobytes(), transposed, x.id, tag)
         return self._share(key, lambda: MatMul(type=t, matrix=matrix, members=members, transposed=transposed, x=x))
 
     def map(self, op: str, *args: Value) -> Value:
@@ -183,6 +194,8 @@ class Builder:
         pairs = tuple((old, slots[old]) for old in x.type.slots)
         if all(old == new for old, new in pairs):
             return x
+        if isinstance(x, Rename):
+            return self.rename(x.x, {old: slots[new] for old, new in x.slots})
         if len({new for _, new in pairs}) != len(pairs):
             raise TypeRuleError(f"rename {pairs} joins two axes")
         axes = tuple(sorted((slots[old], width) for old, width in x.type.axes))
@@ -253,6 +266,23 @@ class Builder:
 
     def mul(self, x: Value, y: Value) -> Value:
         return self.map("mul", x, y)
+
+    # -- what gradients take as constant
+
+    @contextmanager
+    def constants(self) -> Iterator[None]:
+        """What is built inside is constant for gradients. It is not shared with equal instructions outside, which are not."""
+        outside, memo, first = self._shared, self.memo, len(self.program.values)
+        self._shared, self.memo = ChainMap(self._shared_constants, outside), self._constant_memo
+        try:
+            yield
+        finally:
+            self._shared, self.memo = outside, memo
+            self._constants.update(range(first, len(self.program.values)))
+
+    def is_constant(self, v: Value) -> bool:
+        """Whether no gradient flows from v to what it was computed from."""
+        return v.id in self._constants or isinstance(v, Const) or (isinstance(v, Map) and v.op == "stop")
 
     # -- bookkeeping
 
