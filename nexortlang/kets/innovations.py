@@ -1,0 +1,159 @@
+"""Initial operators on particles: hats and dots at once, from orthonormal bases and fresh innovations (THEORY.md §6).
+
+In: the vectors that an initial matrix is applied to, as arrays of N particles. Out: the kets W x and Wᵀ y as arrays of N particles.
+Guarantees: ⟨Wᵀy|u⟩ = (n/m)⟨y|Wu⟩ holds in the sample to rounding, for everything the matrix was applied to; innovations are centred, orthonormal
+in the sample, and orthogonal to every earlier innovation, initial vector and basis vector of their width.
+
+All families of vectors are stored with particles last, (columns, N): a basis grows by rows, and every product here is a thin matrix product.
+The inner product is uᵀv/N throughout.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from nexortlang.core.program import Matrix
+from nexortlang.entrywise.special import normal_quantile
+from nexortlang.kets import sobol
+
+TOLERANCE = 1e-7
+"""A direction that adds less than this, relative to its vector, is one the matrix has already met."""
+
+CROWDED = 0.5
+"""The part of N up to which directions are set apart: innovations keep clear of all of them, and need room to be Gaussian in."""
+
+
+class Rows:
+    """A growing array of rows of N numbers."""
+
+    def __init__(self, count: int) -> None:
+        self._data = np.empty((8, count))
+        self.used = 0
+
+    @property
+    def array(self) -> np.ndarray:
+        return self._data[: self.used]
+
+    def append(self, rows: np.ndarray) -> None:
+        needed = self.used + len(rows)
+        if needed > len(self._data):
+            grown = np.empty((max(needed, 2 * len(self._data)), self._data.shape[1]))
+            grown[: self.used] = self.array
+            self._data = grown
+        self._data[self.used : needed] = rows
+        self.used = needed
+
+
+def project_out(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """x less its part in the span of orthonormal rows; twice, because once loses digits where little is left."""
+    if len(basis):
+        for _ in range(2):
+            x = x - (x @ basis.T / x.shape[1]) @ basis
+    return x
+
+
+def independent_part(x: np.ndarray, tolerance: float, most: int) -> np.ndarray:
+    """Orthonormal rows that span the rows of x (each of norm ≤ 1) up to `tolerance`; at most `most` of them, the largest directions."""
+    gram = x @ x.T / x.shape[1]
+    weights, directions = np.linalg.eigh(gram)
+    keep = np.flatnonzero(weights > tolerance**2)[::-1][:most]
+    return (directions[:, keep] / np.sqrt(weights[keep])).T @ x
+
+
+def orthonormalise(x: np.ndarray) -> np.ndarray:
+    """The orthonormal rows nearest to x (Löwdin): the Gram matrix to the power −1/2 times x."""
+    weights, directions = np.linalg.eigh(x @ x.T / x.shape[1])
+    return (directions / np.sqrt(weights)) @ directions.T @ x
+
+
+class Space:
+    """The particles of one width: its random columns and the directions that later innovations keep clear of."""
+
+    def __init__(self, count: int, rng: np.random.Generator) -> None:
+        self.count = count
+        self._rng = rng
+        self._dimension = 0
+        self._taken = Rows(count)
+        self._taken.append(np.ones((1, count)))
+
+    @property
+    def room(self) -> int:
+        """How many more directions can be set apart."""
+        return max(0, int(CROWDED * self.count) - self._taken.used)
+
+    def uniforms(self, columns: int) -> np.ndarray:
+        """Fresh columns of scrambled points in (0, 1)."""
+        first, self._dimension = self._dimension, self._dimension + columns
+        return sobol.points(self.count, first, columns, self._rng)
+
+    def normals(self, columns: int) -> np.ndarray:
+        """Fresh standard normal columns, centred, orthonormal, clear of what was set apart; themselves set apart from now on."""
+        z = normal_quantile(self.uniforms(columns))
+        if columns + 1 >= self.count:
+            return z
+        crowded = self._taken.used + columns >= self.count
+        z = orthonormalise(project_out(z, self._taken.array[:1] if crowded else self._taken.array))
+        if columns <= self.room:
+            self._taken.append(z)
+        return z
+
+    def set_apart(self, x: np.ndarray) -> None:
+        """Later innovations will be orthogonal to the rows of x, as long as there is room."""
+        norms = np.sqrt(np.mean(x * x, axis=1))
+        x = x[norms > 0.0] / norms[norms > 0.0, None]
+        self._taken.append(independent_part(project_out(x, self._taken.array), TOLERANCE, self.room))
+
+
+class Side:
+    """One orientation: an orthonormal basis Q of what the matrix was applied to, and the innovations Ξ of the results."""
+
+    def __init__(self, inputs: Space, outputs: Space) -> None:
+        self.inputs, self.outputs = inputs, outputs
+        self.basis = Rows(inputs.count)
+        self.innovations = Rows(inputs.count)
+
+    def extend(self, x: np.ndarray) -> None:
+        """Make the basis span x."""
+        norms = np.sqrt(np.mean(x * x, axis=1))
+        x = x[norms > 0.0] / norms[norms > 0.0, None]
+        if not len(x):
+            return
+        most = min(self.outputs.room, self.inputs.room)
+        new = independent_part(project_out(x, self.basis.array), TOLERANCE, most)
+        if not len(new):
+            return
+        new = orthonormalise(project_out(new, self.basis.array))
+        self.inputs.set_apart(new)
+        self.basis.append(new)
+        self.innovations.append(self.outputs.normals(len(new)))
+
+
+class Operator:
+    """One member of a family of initial matrices, n × m with entry variance s/m, acting on particles."""
+
+    def __init__(self, rows: Space, cols: Space, ratio: float, variance: float) -> None:
+        self._ratio = ratio
+        self._deviation = math.sqrt(variance)
+        self._forward = Side(cols, rows)
+        self._backward = Side(rows, cols)
+
+    def apply(self, x: np.ndarray, transposed: bool) -> np.ndarray:
+        """W x, or Wᵀ x, for x of shape (columns, N)."""
+        here, there = (self._backward, self._forward) if transposed else (self._forward, self._backward)
+        if self._deviation == 0.0:
+            return np.zeros_like(x)
+        here.extend(x)
+        scale = self._deviation / x.shape[1]
+        hat, dot = (self._ratio**0.5, self._ratio) if transposed else (1.0, self._ratio**-0.5)
+        y = (scale * hat * (x @ here.basis.array.T)) @ here.innovations.array
+        if there.basis.used:
+            y += (scale * dot * (x @ there.innovations.array.T)) @ there.basis.array
+        return y
+
+
+def operator(matrix: Matrix, member: int, rows: Space, cols: Space) -> Operator:
+    """Member number `member` of a family, on the particles of its two widths."""
+    ratio = float(matrix.rows.ratio / matrix.cols.ratio)
+    return Operator(rows, cols, ratio, float(matrix.variance.reshape(-1)[member]))

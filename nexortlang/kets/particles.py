@@ -1,0 +1,159 @@
+"""The particle evaluator: one randomisation of a program's limit on N particles.
+
+In: a plan, N, a random generator, draws of the random scalars. Out: the wanted values as arrays, vectors (N, *shape), scalars (1, *shape), random scalars
+(draws, *shape). Guarantees: scalars are sample averages, so that every identity which holds for sample averages (adjointness, linearity,
+⟨x|x⟩ ≥ 0) holds to rounding.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from nexortlang.core.program import (
+    Avg,
+    Const,
+    Fluctuation,
+    InitScalar,
+    InitVector,
+    Inner,
+    MatMul,
+    Matrix,
+    Value,
+    Width,
+    operands,
+)
+from nexortlang.entrywise.special import normal_cdf, normal_quantile
+from nexortlang.kets.innovations import Operator, Rows, Space, independent_part, operator, project_out
+from nexortlang.kets.particles_apply import apply, columns, from_columns, inner
+from nexortlang.kets.particles_plan import Plan, vanishes
+from nexortlang.kets.particles_tuples import average
+
+
+class System:
+    """One run. `chance` holds standard normals for the random scalars, (their total size, draws)."""
+
+    def __init__(self, plan: Plan, count: int, chance: np.ndarray, seed: np.random.SeedSequence) -> None:
+        self._plan = plan
+        self._count = count
+        self._seed = seed
+        self._rng = np.random.default_rng(seed.spawn(1)[0])
+        self._spaces: dict[Width, Space] = {}
+        self._operators: dict[tuple[Matrix, int], Operator] = {}
+        self._chance = chance
+        self._chance_used = 0
+        self._functionals: dict[Width, tuple[Rows, Rows]] = {}
+        self.values: dict[int, np.ndarray] = {}
+
+    def run(self) -> None:
+        """Evaluate the plan; what it wants stays in `values`."""
+        with np.errstate(all="ignore"):
+            for v in self._plan.order:
+                array = self._evaluate(v)
+                if v.type.axes and len(array) != self._count:
+                    array = np.broadcast_to(array, (self._count, *v.type.shape))
+                self.values[v.id] = array
+                for i in self._plan.last_use.get(v.id, ()):
+                    del self.values[i]
+
+    def _fetch(self, v: Value) -> np.ndarray:
+        return self.values[v.id]
+
+    def _space(self, width: Width) -> Space:
+        if width not in self._spaces:
+            self._spaces[width] = Space(self._count, np.random.default_rng(self._seed.spawn(1)[0]))
+        return self._spaces[width]
+
+    def _evaluate(self, v: Value) -> np.ndarray:
+        match v:
+            case Const(array=array):
+                return array[None]
+            case InitVector():
+                return self._init_vector(v)
+            case InitScalar():
+                normals = self._fresh_chance(v.mean.size)
+                return from_columns(shaped(v.law, normals, v.mean, v.variance), v.type.shape)
+            case MatMul():
+                return self._matmul(v)
+            case Inner(spec=spec, x=x, y=y):
+                return inner(spec, self._fetch(x), self._fetch(y))
+            case Avg(x=x) if len(x.type.axes) > 1:
+                return average(v, self._fetch, self._count, self._rng)
+            case Avg(x=x):
+                return self._fetch(x).mean(axis=0, keepdims=True)
+            case Fluctuation():
+                return self._fluctuation(v)
+        args = [None if vanishes(v, a) else self._fetch(a) for a in operands(v)]
+        return apply(v, args, lead=1)
+
+    def _init_vector(self, v: InitVector) -> np.ndarray:
+        space = self._space(v.type.width)
+        size = v.mean.size
+        if v.law == "normal":
+            z = space.normals(size)
+            if v.covariance is not None:
+                root = symmetric_root(v.covariance)
+                z = np.einsum("ab,gbN->gaN", root, z.reshape(-1, len(root), self._count)).reshape(size, self._count)
+                return from_columns(v.mean.reshape(-1, 1) + z, v.type.shape)
+            return from_columns(v.mean.reshape(-1, 1) + np.sqrt(v.variance.reshape(-1, 1)) * z, v.type.shape)
+        x = shaped(v.law, normal_quantile(space.uniforms(size)), v.mean, v.variance)
+        space.set_apart(x - x.mean(axis=1, keepdims=True))
+        return from_columns(x, v.type.shape)
+
+    def _matmul(self, v: MatMul) -> np.ndarray:
+        x = columns(self._fetch(v.x))
+        members = np.broadcast_to(v.members, v.type.shape).reshape(-1)
+        sources = np.broadcast_to(np.arange(len(x)).reshape(v.x.type.shape), v.type.shape).reshape(-1)
+        y = np.empty((members.size, self._count))
+        for member in np.unique(members):
+            here = np.flatnonzero(members == member)
+            used, place = np.unique(sources[here], return_inverse=True)
+            y[here] = self._operator(v.matrix, int(member)).apply(x[used], v.transposed)[place]
+        return from_columns(y, v.type.shape)
+
+    def _operator(self, matrix: Matrix, member: int) -> Operator:
+        key = (matrix, member)
+        if key not in self._operators:
+            self._operators[key] = operator(matrix, member, self._space(matrix.rows), self._space(matrix.cols))
+        return self._operators[key]
+
+    def _fresh_chance(self, size: int) -> np.ndarray:
+        start, self._chance_used = self._chance_used, self._chance_used + size
+        return self._chance[start : self._chance_used]
+
+    def _fluctuation(self, v: Fluctuation) -> np.ndarray:
+        """√n avg(x), as a matrix of one row would make it: Σ ⟨q|x⟩ g over an orthonormal basis q with one normal g for each."""
+        width = v.x.type.width
+        x = columns(self._fetch(v.x))
+        basis, normals = self._functionals.setdefault(width, (Rows(self._count), Rows(self._chance.shape[1])))
+        fresh = self._fresh_chance(len(x))
+        norms = np.sqrt(np.mean(x * x, axis=1))
+        live = x[norms > 0.0] / norms[norms > 0.0, None]
+        new = independent_part(project_out(live, basis.array), 1e-7, len(x))
+        basis.append(new)
+        normals.append(fresh[: len(new)])
+        f = (x @ basis.array.T / self._count) @ normals.array / float(width.ratio) ** 0.5
+        return from_columns(f, v.type.shape)
+
+
+def symmetric_root(covariance: np.ndarray) -> np.ndarray:
+    """The positive semidefinite square root."""
+    weights, directions = np.linalg.eigh(covariance)
+    return (directions * np.sqrt(np.maximum(weights, 0.0))) @ directions.T
+
+
+def shaped(law: str, normals: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """Standard normal rows as draws of a law with this mean and variance (flattened: one entry a row)."""
+    m, s = mean.reshape(-1, 1), np.sqrt(variance.reshape(-1, 1))
+    match law:
+        case "normal":
+            return m + s * normals
+        case "rademacher":
+            return m + s * np.where(normals < 0.0, -1.0, 1.0)
+        case "bernoulli":
+            return np.where(normal_cdf(normals) < m, 1.0, 0.0)
+        case "uniform":
+            return m + s * 3.0**0.5 * (2.0 * normal_cdf(normals) - 1.0)
+        case "laplace":
+            magnitude = -np.log(2.0 * normal_cdf(-np.abs(normals)))
+            return m + s * np.sign(normals) * magnitude / 2.0**0.5
+    raise AssertionError(f"no law {law}")

@@ -1,0 +1,176 @@
+"""What a particle run has to evaluate, in which order, and what it will cost: known before a number is computed.
+
+In: the values wanted. Out: a `Plan`. Guarantees: it holds only what the wanted values depend on in the limit (operands that vanish are
+no operands), in program order.
+
+A value is *dense* when it extends over at most one slot: it is stored. The others, functions of pairs or tuples of particles, are *lazy*: they are
+evaluated blockwise inside the Avg that brings them down to one slot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+from nexortlang.core.build import is_zero
+from nexortlang.core.program import (
+    Avg,
+    Concat,
+    Const,
+    Fluctuation,
+    InitScalar,
+    InitVector,
+    Inner,
+    Map,
+    MatMul,
+    Type,
+    Value,
+    operands,
+)
+from nexortlang.entrywise.ops import OPS
+
+
+def vanishes(v: Value, argument: Value) -> bool:
+    """Whether an operand of a sum (or a part of a Concat) has a lower power of n than the whole, so that it is 0 in the limit."""
+    if is_zero(argument):
+        return False
+    match v:
+        case Concat():
+            return argument.type.power < v.type.power
+        case Map(op=op):
+            return OPS[op].power == "largest" and argument.type.power < v.type.power
+    return False
+
+
+def live_operands(v: Value) -> tuple[Value, ...]:
+    """The operands whose limit enters v's."""
+    return tuple(a for a in operands(v) if not vanishes(v, a))
+
+
+def is_dense(t: Type) -> bool:
+    """Whether values of this type are stored."""
+    return len(t.axes) <= 1
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`order`: the dense values to evaluate. `inputs`: the dense values each of them reads. `last_use`: what is no longer read
+    after the value at a place in `order`. `random`: ids of values that are random in the limit. `scenario`: whether a random value enters a vector.
+    """
+
+    order: tuple[Value, ...]
+    inputs: dict[int, tuple[Value, ...]]
+    last_use: dict[int, tuple[int, ...]]
+    random: frozenset[int]
+    scenario: bool
+
+    def columns(self) -> dict[str, int]:
+        """An upper bound of the directions that each width's particles carry: initial columns, and two for each MatMul column."""
+        total: dict[str, int] = {}
+        for v in self.order:
+            match v:
+                case InitVector():
+                    total[v.type.width.name] = total.get(v.type.width.name, 1) + prod(v.type.shape)
+                case MatMul():
+                    for width in (v.type.width, v.x.type.width):
+                        total[width.name] = total.get(width.name, 1) + prod(v.type.shape)
+        return total
+
+
+def _reach(roots: Iterable[Value]) -> list[Value]:
+    """Everything that roots depend on, in program order."""
+    seen: dict[int, Value] = {}
+    stack = list(roots)
+    while stack:
+        v = stack.pop()
+        if v.id not in seen:
+            seen[v.id] = v
+            stack.extend(live_operands(v))
+    return [seen[i] for i in sorted(seen)]
+
+
+def _dense_inputs(v: Value) -> tuple[Value, ...]:
+    """The stored values that v reads, through lazy ones."""
+    found: dict[int, Value] = {}
+    stack = list(live_operands(v))
+    while stack:
+        a = stack.pop()
+        if is_dense(a.type):
+            found[a.id] = a
+        else:
+            stack.extend(live_operands(a))
+    return tuple(found.values())
+
+
+def plan(wanted: Sequence[Value]) -> Plan:
+    """The plan for the wanted values (dense ones)."""
+    reached = _reach(wanted)
+    random: set[int] = set()
+    scenario = False
+    for v in reached:
+        if isinstance(v, InitScalar | Fluctuation) or any(a.id in random for a in live_operands(v)):
+            random.add(v.id)
+        read = live_operands(v) if isinstance(v, Fluctuation) or v.type.axes else ()
+        scenario = scenario or any(a.id in random for a in read)
+    order = tuple(v for v in reached if is_dense(v.type))
+    inputs = {v.id: _dense_inputs(v) for v in order}
+    last: dict[int, int] = {}
+    for v in order:
+        last.setdefault(v.id, v.id)
+        for a in inputs[v.id]:
+            last[a.id] = v.id
+    for v in wanted:
+        last.pop(v.id, None)
+    last_use: dict[int, list[int]] = {}
+    for i, user in last.items():
+        last_use.setdefault(user, []).append(i)
+    return Plan(order, inputs, {k: tuple(i) for k, i in last_use.items()}, frozenset(random), scenario)
+
+
+def stored_numbers(p: Plan, count: int) -> int:
+    """How many float64 numbers a run with `count` particles holds at once, at most."""
+    size = {v.id: prod(v.type.shape) * (count if v.type.axes else 1) for v in p.order}
+    now = most = 0
+    for v in p.order:
+        now += size[v.id]
+        most = max(most, now)
+        now -= sum(size[i] for i in p.last_use.get(v.id, ()))
+    bases = sum(min(3 * columns, 2 * count) * count for columns in p.columns().values())
+    return most + bases
+
+
+def work(p: Plan, count: int) -> float:
+    """About how many elementary operations a run with `count` particles takes."""
+    total = 0.0
+    rank = 8.0
+    for v in p.order:
+        size = prod(v.type.shape)
+        match v:
+            case MatMul():
+                rank = min(rank + size, count)
+                total += 0.5 * count * size * rank
+            case Avg(x=x):
+                total += pair_work(x, count)
+            case Inner(x=x, y=y):
+                total += 0.1 * count * prod(x.type.shape) * prod(y.type.shape)
+            case Const():
+                pass
+            case _:
+                total += 5.0 * size * (count if v.type.axes else 1)
+    return total
+
+
+def pair_work(x: Value, count: int) -> float:
+    """The cost of averaging x over slots: pairs (all of them, or as many tuples) times what is evaluated for each."""
+    if is_dense(x.type):
+        return count * prod(x.type.shape)
+    seen: set[int] = set()
+    stack, per_pair = [x], 0
+    while stack:
+        v = stack.pop()
+        if v.id not in seen and not is_dense(v.type):
+            seen.add(v.id)
+            per_pair += prod(v.type.shape)
+            stack.extend(live_operands(v))
+    return 5.0 * count * count * per_pair
