@@ -1,7 +1,7 @@
-"""What the machine allows: how much memory a run may still ask for, and where its caches lie.
+"""What a run may use: limits of this program, and the memory that the machine has left.
 
-In: nothing but the operating system. Out: `available_memory()` in bytes, `cache_folder()`. Both answer on every platform;
-engines compare their own estimates with the first and refuse a program (NX505) before it starts.
+In: nothing but the operating system. Out: `available_memory()` in bytes, on every platform; engines compare their own
+estimates with it and refuse a program (NX505) before it starts.
 """
 
 from __future__ import annotations
@@ -10,11 +10,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-DEFAULT_MAX_STEPS = 10_000_000
+DEFAULT_MAX_STEPS = 1_000_000
 """How many statements a program may execute before it is taken for a mistake (NX506); `--max-steps` raises it."""
 
 MAX_SOURCE_BYTES = 50_000_000
 """A larger file is no program (NX501)."""
+
+RECURSION_LIMIT = 6_000
+"""Calls in calls: an expression of a thousand terms nests a few Python calls per term. Deeper, the C stack could end first."""
 
 _UNKNOWN_MEMORY = 4 << 30
 
@@ -22,14 +25,6 @@ _UNKNOWN_MEMORY = 4 << 30
 def available_memory() -> int:
     """Bytes that can be allocated now: the smallest of what the system has left and what a container's limit leaves."""
     return min(_limits(), default=_UNKNOWN_MEMORY)
-
-
-def cache_folder() -> Path:
-    """The user's cache folder for compiled grammars and kernels (not created here): NEXORT_CACHE, XDG_CACHE_HOME/nexort or ~/.cache/nexort."""
-    if own := os.environ.get("NEXORT_CACHE"):
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "nexort"
 
 
 def _limits() -> Iterator[int]:

@@ -45,9 +45,10 @@ def render(diagnostics: Iterable[Diagnostic], *, width: int = 80, color: bool = 
     blocks = ["\n".join(_one(d, width, color)) for d in found[:_MOST]]
     if len(found) > _MOST:
         blocks.append(f"… and {len(found) - _MOST} more.")
-    codes = list(dict.fromkeys(d.code for d in found[:_MOST]))
-    more = "To learn more: " + ", ".join(f"nexort explain {c}" for c in codes[:3])
-    blocks.append("\n".join(paint(line, "faint", color) for line in _wrap(more, width)))
+    codes = list(dict.fromkeys(d.code for d in found[:_MOST] if d.span))
+    if codes:
+        more = "To learn more: " + ", ".join(f"nexort explain {c}" for c in codes[:3])
+        blocks.append("\n".join(paint(line, "faint", color) for line in _wrap(more, width)))
     return "\n\n".join(blocks) + "\n"
 
 

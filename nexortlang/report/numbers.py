@@ -7,6 +7,7 @@ the last digits shown), else up to 12 significant digits. Guarantees: 0.5 prints
 from __future__ import annotations
 
 from math import floor, isfinite, log10
+from typing import Any
 
 DIGITS = 12
 """Significant digits of what is exact."""
@@ -18,10 +19,12 @@ def number(value: float, error: float = 0.0) -> str:
         return "nan" if value != value else "inf" if value > 0 else "-inf"
     if not isfinite(error):
         return f"{value:.3g}(?)"
-    # An error below the last digit shown, or below what a double resolves around 1, is no news.
-    if error < max(0.5 * abs(value) * 10.0**-DIGITS, 1e-15):
-        return _plain(value)
-    return _with_error(value, error)
+    return _with_error(value, error) if matters(value, error) else _plain(value)
+
+
+def matters(value: Any, error: Any) -> Any:
+    """Whether an error (a number or an array) is above the last digit shown and above what a double resolves around 1."""
+    return (error > 0.5 * abs(value) * 10.0**-DIGITS) & (error > 1e-15)
 
 
 def _plain(value: float, digits: int = DIGITS) -> str:
@@ -42,7 +45,7 @@ def _with_error(value: float, error: float) -> str:
     if shown == 10 and error >= 1.95 * 10.0**place:
         place, shown = place + 1, 1
     top = floor(log10(abs(value))) if value else place
-    if place > 0 or top < -4:
+    if place > 0 or max(top, place) < -4:
         exponent = max(top, place)
         return f"{value / 10.0**exponent:.{exponent - place}f}({shown})e{exponent:+03d}"
     return f"{value:.{-place}f}({shown})"

@@ -1,0 +1,230 @@
+"""The `nexort` command.
+
+In: the words of the command line. Out: an exit status: 0 done, 1 the program is wrong or an assert failed, 2 the command line is wrong, 3 the
+tolerance was not reached; 130 and 141 as shells have it, interrupted and nobody reading. Guarantees: never a traceback, unless
+NEXORT_DEBUG=1 asks for it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from nexortlang import __version__, driver
+from nexortlang.diagnostics import Diagnostic, NexortError
+from nexortlang.driver import Request
+from nexortlang.options import Arguments, help_text, read_arguments
+from nexortlang.report import json
+from nexortlang.report.console import Console, Progress, write
+from nexortlang.settings import MAX_SOURCE_BYTES, RECURSION_LIMIT
+from nexortlang.source import Source
+
+_COMMAND_LINE = frozenset({"NX112", "NX507", "NX508"})
+"""Codes of mistakes that stand in the command line, not in the program."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command. `argv` is the command line without the program's name; without it, that of the process."""
+    words = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks Greek letters shows ? for them
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), RECURSION_LIMIT))
+    try:
+        return _guarded(words)
+    except BrokenPipeError:
+        return _nobody_reads()
+    except KeyboardInterrupt:
+        write(sys.stderr, "nexort: interrupted\n")
+        return 130
+
+
+def _guarded(words: Sequence[str]) -> int:
+    """One command, whose every failure but an interruption becomes a diagnostic."""
+    console = Console(json="--json" in words)
+    try:
+        arguments = read_arguments(words)
+        console = Console(arguments.json, arguments.quiet, arguments.color)
+        return _command(arguments, console)
+    except (BrokenPipeError, KeyboardInterrupt):
+        raise
+    except NexortError as error:
+        return _refuse(error.diagnostics, console)
+    except Exception as error:
+        if os.environ.get("NEXORT_DEBUG"):
+            raise
+        return _refuse([_accident(error)], console)
+
+
+def _command(arguments: Arguments, console: Console) -> int:
+    match arguments.command:
+        case "run":
+            return _run(arguments, console)
+        case "check":
+            return _check(arguments, console)
+        case "core":
+            return _core(arguments, console)
+        case "explain":
+            console.answer(_lesson(arguments.target, console.width))
+        case "help":
+            console.answer(help_text())
+        case "version":
+            console.answer(f"nexort {__version__}\n")
+        case "repl":
+            from nexortlang.repl import repl
+
+            repl(request(arguments), console)
+    return 0
+
+
+# ---------------------------------------------------------------------------- commands
+
+
+def _run(arguments: Arguments, console: Console) -> int:
+    source, asked = read_source(arguments.target), request(arguments)
+    with Progress(console.quiet) as progress:
+        outcome = driver.run(source, asked, progress)
+    if outcome.shown is None or outcome.program is None:
+        return _refuse(outcome.diagnostics, console)
+    if console.json:
+        console.answer(json.results(outcome.shown, source.name, arguments.seed, outcome.diagnostics))
+    else:
+        from nexortlang.report.text import report
+
+        failed = sum(d.code == "NX304" for d in outcome.diagnostics)
+        console.say(report(outcome.shown, len(outcome.program.assertions) - failed, console.width))
+    console.complain(outcome.diagnostics)
+    return _status(outcome.diagnostics)
+
+
+def _check(arguments: Arguments, console: Console) -> int:
+    source = read_source(arguments.target)
+    outcome = driver.check(source, request(arguments))
+    if outcome.is_wrong:
+        return _refuse(outcome.diagnostics, console)
+    if console.json:
+        console.answer(json.mistakes(outcome.diagnostics))
+    else:
+        console.say(f"{source.name}: no mistakes found\n")
+    console.complain(outcome.diagnostics)
+    return _status(outcome.diagnostics)
+
+
+def _core(arguments: Arguments, console: Console) -> int:
+    outcome = driver.check(read_source(arguments.target), request(arguments))
+    if outcome.program is None:
+        return _refuse(outcome.diagnostics, console)
+    from nexortlang.core.printer import to_nxt
+
+    console.answer(to_nxt(outcome.program))
+    console.complain(outcome.diagnostics)
+    return _status(outcome.diagnostics)
+
+
+def _lesson(code: str, width: int) -> str:
+    """The lesson of a code; without one, the list of all."""
+    from nexortlang.diagnostics.catalogue import LESSONS
+    from nexortlang.report.lessons import index, lesson
+
+    if not code:
+        return index(LESSONS)
+    if (wanted := code.upper()) not in LESSONS:
+        raise NexortError(
+            Diagnostic("NX507", f"there is no diagnostic {code}", hint="nexort explain, alone, lists all of them")
+        )
+    return lesson(wanted, LESSONS[wanted], width)
+
+
+# ---------------------------------------------------------------------------- what commands share
+
+
+def request(arguments: Arguments) -> Request:
+    """What the options ask of a program; a --set value that is no number or array is refused (NX508)."""
+    from nexortlang.setvalues import value
+
+    return Request(
+        folder=_folder(arguments.target),
+        settings={name: value(name, text) for name, text in arguments.settings},
+        tol=arguments.tol,
+        samples=arguments.samples,
+        seed=arguments.seed,
+        max_steps=arguments.max_steps,
+    )
+
+
+def _folder(target: str) -> Path:
+    return Path() if target in ("", "-") else Path(target).parent
+
+
+def read_source(name: str) -> Source:
+    """The program's text, named as the user gave it; - is standard input."""
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else _read_bytes(Path(name))
+    except (OSError, ValueError) as error:  # ValueError: a name with a null character
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise NexortError(Diagnostic("NX501", f"cannot read {name}: {reason}", hint=_nearby(name))) from None
+    try:
+        return Source("<stdin>" if name == "-" else name, data.decode("utf-8-sig"))
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise NexortError(
+            Diagnostic("NX502", f"{name} is not UTF-8 (line {line})", hint="save it as UTF-8, without another encoding")
+        ) from None
+
+
+def _read_bytes(path: Path) -> bytes:
+    if path.is_file() and path.stat().st_size > MAX_SOURCE_BYTES:
+        raise OSError(f"it has {path.stat().st_size / 1e6:.0f} MB, a program at most {MAX_SOURCE_BYTES / 1e6:.0f}")
+    return path.read_bytes()
+
+
+def _nearby(name: str) -> str:
+    """A file that may have been meant."""
+    return f"did you mean {name}.nxt?" if "\0" not in name and Path(f"{name}.nxt").is_file() else ""
+
+
+def _refuse(diagnostics: Sequence[Diagnostic], console: Console) -> int:
+    """Nothing but diagnostics to tell."""
+    if console.json:
+        console.answer(json.mistakes(diagnostics))
+    console.complain(diagnostics)
+    return _status(diagnostics)
+
+
+def _status(diagnostics: Sequence[Diagnostic]) -> int:
+    errors = {d.code for d in diagnostics if d.severity == "error"}
+    if errors:
+        return 2 if errors <= _COMMAND_LINE else 1
+    return 3 if any(d.code == "NX305" for d in diagnostics) else 0
+
+
+def _accident(error: Exception) -> Diagnostic:
+    """What no stage foresaw, in one line."""
+    match error:
+        case MemoryError():
+            return Diagnostic(
+                "NX505",
+                "the program needs more memory than the machine has",
+                hint="ask for smaller arrays or fewer particles",
+            )
+        case RecursionError():
+            return Diagnostic(
+                "NX506", "the program is nested too deeply", hint="break up its longest expression with names"
+            )
+        case OSError():
+            return Diagnostic("NX501", f"cannot read or write: {error.strerror or error}")
+        case _:
+            summary = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            return Diagnostic(
+                "NX901", f"a bug in nexort, {summary}", hint="please report it, with what NEXORT_DEBUG=1 prints"
+            )
+
+
+def _nobody_reads() -> int:
+    """The reader of a pipe left. Its descriptor is replaced, so that the interpreter's own flush at the end finds nothing broken."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    return 141

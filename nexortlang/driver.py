@@ -1,0 +1,85 @@
+"""From source text to results, one stage after the other.
+
+In: a source and what is asked of it. Out: an `Outcome`, the core program, what was shown, and every diagnostic of every stage.
+Guarantees: no stage prints, exits or lets a NexortError through; a stage runs only on what the one before found right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nexortlang.diagnostics import Diagnostic, NexortError
+from nexortlang.settings import DEFAULT_MAX_STEPS
+from nexortlang.source import Source
+
+if TYPE_CHECKING:
+    from nexortlang.core.program import Program
+    from nexortlang.report.shown import Shown
+
+Progress = Callable[[float, str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What is asked of a program: values for its consts, how exactly, with which randomness, how long it may run."""
+
+    folder: Path = Path()
+    settings: Mapping[str, object] = field(default_factory=dict)
+    tol: float = 1e-3
+    samples: int | None = None
+    seed: int = 0
+    max_steps: int = DEFAULT_MAX_STEPS
+
+
+@dataclass(slots=True)
+class Outcome:
+    """How far a program came. `program` is there if it is right, `shown` if its limit was computed."""
+
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    program: Program | None = None
+    shown: list[Shown] | None = None
+
+    @property
+    def is_wrong(self) -> bool:
+        return any(d.severity == "error" for d in self.diagnostics)
+
+
+def check(source: Source, request: Request) -> Outcome:
+    """source → parse → elaborate: the core program, or what is wrong."""
+    from nexortlang.elaborate.program import elaborate
+    from nexortlang.files import Files
+    from nexortlang.syntax.parser import parse
+
+    outcome = Outcome()
+    try:
+        module, outcome.diagnostics = parse(source)
+        if outcome.is_wrong:
+            return outcome
+        program, mistakes = elaborate(module, Files(request.folder), dict(request.settings), request.max_steps)
+        outcome.diagnostics += mistakes
+        outcome.program = None if outcome.is_wrong else program
+    except NexortError as error:
+        outcome.diagnostics += error.diagnostics
+    return outcome
+
+
+def run(source: Source, request: Request, progress: Progress | None = None) -> Outcome:
+    """source → check → limit → results and verdict."""
+    outcome = check(source, request)
+    if outcome.program is None:
+        return outcome
+    from nexortlang.kets.engine import limit
+    from nexortlang.kets.results import Options
+    from nexortlang.report.shown import gather
+    from nexortlang.report.verdict import verdict
+
+    try:
+        result = limit(outcome.program, Options(request.tol, request.samples, request.seed), progress)
+        outcome.shown = gather(outcome.program, result)
+        outcome.diagnostics += verdict(outcome.program, result, request.tol)
+    except NexortError as error:
+        outcome.diagnostics += error.diagnostics
+    return outcome

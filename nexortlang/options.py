@@ -1,0 +1,237 @@
+"""The words of a command line, read.
+
+In: the arguments of `nexort`. Out: `Arguments`, all values checked, or NexortError (NX507 a bad option, NX508 a bad --set). Nothing here looks at
+the file system.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from math import isfinite
+from typing import Literal, NoReturn, TypeVar
+
+from nexortlang import __version__
+from nexortlang.diagnostics import Diagnostic, NexortError
+from nexortlang.report.console import ColorChoice
+from nexortlang.settings import DEFAULT_MAX_STEPS
+
+Command = Literal["run", "check", "core", "explain", "repl", "help", "version"]
+_WITH_FILE = ("check", "core")
+LATER = {
+    "simulate": "running at finite width",
+    "verify": "comparison with finite widths",
+    "derive": "the derivation in bra-ket notation",
+    "fmt": "the formatter",
+    "lsp": "the language server",
+}
+"""Subcommands of later versions, and what they will do."""
+
+_DESCRIPTION = """\
+Tensor Programs, run at infinite width.
+
+  nexort FILE            check the program, compute its limit, print a report
+  nexort check FILE      check it only
+  nexort core FILE       print the core program, itself valid .nxt
+  nexort explain [CODE]  the lesson behind a diagnostic, or the list of all
+  nexort [repl]          type a program line by line
+
+FILE is - for standard input; a file whose name is a command is reached as ./check.
+"""
+_EPILOG = """\
+Exit status: 0 done; 1 the program is wrong or an assert failed; 2 the command line is wrong;
+3 the tolerance was not reached.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """One command. `target` is its file or code ("" for none), `settings` what --set gave, in order."""
+
+    command: Command
+    target: str = ""
+    settings: tuple[tuple[str, str], ...] = ()
+    tol: float = 1e-3
+    samples: int | None = None
+    seed: int = 0
+    max_steps: int = DEFAULT_MAX_STEPS
+    json: bool = False
+    quiet: bool = False
+    color: ColorChoice = "auto"
+
+
+def read_arguments(words: Sequence[str]) -> Arguments:
+    """What the command line asks for."""
+    found, unknown = _parser().parse_known_intermixed_args(list(words))
+    names: list[str] = found.words
+    if names and names[0] in LATER:
+        message = f"`nexort {names[0]}` ({LATER[names[0]]}) is not part of version {__version__}"
+        raise NexortError(Diagnostic("NX507", message))
+    if unknown:
+        raise _bad(
+            f"there is no option {unknown[0]}", _suggestion(unknown[0], [o for o in _option_names() if o != "-h"])
+        )
+    if found.plot is not None:
+        raise _bad(f"--plot: version {__version__} has no plots yet", "--json prints the numbers to plot")
+    command: Command
+    command, target = ("version", "") if found.version else ("help", "") if found.help else _command(names)
+    return Arguments(
+        command,
+        target,
+        tuple(found.set),
+        found.tol,
+        found.samples,
+        found.seed,
+        found.max_steps,
+        found.json,
+        found.quiet,
+        found.color,
+    )
+
+
+def help_text() -> str:
+    """What `nexort --help` prints."""
+    return _parser().format_help()
+
+
+def _command(names: Sequence[str]) -> tuple[Command, str]:
+    """The command and what it is about."""
+    match names:
+        case [] | ["repl"]:
+            return "repl", ""
+        case ["explain"]:
+            return "explain", ""
+        case ["explain", code]:
+            return "explain", code
+        case [("check" | "core") as command, file]:
+            return command, file
+        case [("check" | "core") as command]:
+            raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
+        case [file]:
+            return "run", file
+        case [word, *_] if word in (*_WITH_FILE, "explain", "repl"):
+            raise _bad(
+                f"`nexort {word}` takes {'one file' if word in _WITH_FILE else 'one code'}, found {' '.join(names[1:])}"
+            )
+        case _:
+            raise _bad(
+                f"expected one file, found {' '.join(names)}", _suggestion(names[0], [*_WITH_FILE, "explain", "repl"])
+            )
+
+
+# ---------------------------------------------------------------------------- options
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise _bad(message.removeprefix("argument "))
+
+
+def _parser() -> _Parser:
+    p = _Parser(
+        prog="nexort",
+        usage="nexort [COMMAND] [FILE] [options]",
+        description=_DESCRIPTION,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    p.add_argument("words", nargs="*", help=argparse.SUPPRESS)
+    add = p.add_argument_group("options").add_argument
+    add(
+        "--set",
+        action="append",
+        default=[],
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="another value for a top-level const: a number or […]",
+    )
+    add(
+        "--tol",
+        type=_positive,
+        default=1e-3,
+        metavar="E",
+        help="target standard error of what is sampled (default 1e-3)",
+    )
+    add("--samples", type=_count, metavar="N", help="particles (default: as many as --tol asks for)")
+    add("--seed", type=_seed, default=0, metavar="S", help="of the randomness (default 0): same seed, same numbers")
+    add(
+        "--max-steps",
+        type=_count,
+        default=DEFAULT_MAX_STEPS,
+        metavar="N",
+        help=f"statements a program may run (default {DEFAULT_MAX_STEPS})",
+    )
+    add("--json", action="store_true", help="print one JSON object; diagnostics too")
+    add("--plot", metavar="FILE", help="not in this version")
+    add("--quiet", action="store_true", help="no report, no progress, no warnings: errors and the exit status only")
+    add(
+        "--color",
+        choices=["auto", "always", "never"],
+        default="auto",
+        help="colours in diagnostics (default auto; NO_COLOR is honoured)",
+    )
+    add("--version", action="store_true", help="print the version")
+    add("-h", "--help", action="store_true", help="print this")
+    return p
+
+
+def _option_names() -> list[str]:
+    return [name for action in _parser()._actions for name in action.option_strings]
+
+
+def _setting(text: str) -> tuple[str, str]:
+    """name=value, the value still a text."""
+    name, equals, value = text.partition("=")
+    if not (equals and name.strip().isidentifier() and value.strip()):
+        raise NexortError(
+            Diagnostic(
+                "NX508", f"--set: expected name=value, found {text or 'nothing'}", hint="for example --set lr=0.2"
+            )
+        )
+    return name.strip(), value.strip()
+
+
+_T = TypeVar("_T", int, float)
+
+
+def _number(convert: Callable[[str], _T], text: str, expected: str, holds: Callable[[_T], bool]) -> _T:
+    try:
+        value = convert(text)
+    except (ValueError, OverflowError):
+        value = None
+    if value is None or not holds(value):
+        raise argparse.ArgumentTypeError(f"expected {expected}, found {text}")
+    return value
+
+
+def _whole(text: str) -> int:
+    """Also 1e6."""
+    value = float(text)
+    if value != int(value):
+        raise ValueError(text)
+    return int(text) if text.isdecimal() else int(value)
+
+
+def _positive(text: str) -> float:
+    return _number(float, text, "a positive number", lambda x: isfinite(x) and x > 0)
+
+
+def _count(text: str) -> int:
+    return _number(_whole, text, "a whole number of at least 1", lambda k: k >= 1)
+
+
+def _seed(text: str) -> int:
+    return _number(_whole, text, "a whole number of at least 0", lambda k: k >= 0)
+
+
+def _bad(message: str, hint: str = "") -> NexortError:
+    return NexortError(Diagnostic("NX507", message, hint=hint or "nexort --help lists commands and options"))
+
+
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    near = get_close_matches(word.partition("=")[0], known, n=1)
+    return f"did you mean {near[0]}?" if near else ""

@@ -1,0 +1,26 @@
+"""Lessons as text: what `nexort explain` prints."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Mapping
+
+from nexortlang.diagnostics.lesson import Lesson
+
+
+def lesson(code: str, what: Lesson, width: int = 80) -> str:
+    """One lesson: title, why, the wrong program and the right one."""
+    parts = [f"{code}: {what.title}", "\n".join(textwrap.wrap(" ".join(what.why.split()), min(width, 80)))]
+    parts += [
+        f"{heading}:\n{_indented(text)}" for heading, text in (("Wrong", what.wrong), ("Right", what.right)) if text
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def index(lessons: Mapping[str, Lesson]) -> str:
+    """All codes with their titles."""
+    return "".join(f"{code}  {lessons[code].title}\n" for code in sorted(lessons))
+
+
+def _indented(program: str) -> str:
+    return textwrap.indent(program.strip("\n"), "    ")
