@@ -123,7 +123,7 @@ PARTIALS: dict[str, tuple[Partial, ...]] = {
     "pow": (_of_base, _of_exponent),
     "neg": (_minus_one,),
     **dict.fromkeys(("lt", "le", "gt", "ge", "eq", "ne", "and", "or"), _flat2),
-    **dict.fromkeys(("not", "sign", "step"), _flat1),
+    **dict.fromkeys(("not", "sign", "step", "stop"), _flat1),
     "exp": (lambda apply, args: apply("exp", *args),),
     "log": (lambda apply, args: apply("div", 1.0, *args),),
     "sqrt": (lambda apply, args: apply("div", 0.5, apply("sqrt", *args)),),

@@ -100,4 +100,5 @@ OPS: dict[str, Op] = _table(
     Op("min", 2, np.minimum, smooth=False),
     Op("where", 3, lambda c, a, b: np.where(np.not_equal(c, 0.0), a, b), smooth=False),
     Op("clip", 3, lambda x, low, high: np.minimum(np.maximum(x, low), high), smooth=False),
+    Op("stop", 1, np.positive, "same"),  # x, as a constant for gradients
 )

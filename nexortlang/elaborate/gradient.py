@@ -1,0 +1,181 @@
+"""Reverse mode, from core to core: the gradient of a scalar with respect to anything that it was computed from.
+
+In: a scalar of shape () and the values to differentiate by. Out: values appended to the program, with exactly the power of n that the
+gradient has at finite width. Guarantees: work linear in the part of the program between the targets and the loss; adjoints are kept, so
+asking for one target after the other costs no more than asking for all at once; a gradient is a constant for later gradients.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from typing import Protocol
+
+import numpy as np
+
+from nexortlang.core.build import Builder, is_zero
+from nexortlang.core.program import Shape, Type, Value, Width, operands
+from nexortlang.elaborate.adjoint_rules import contribution, scatter_add
+from nexortlang.elaborate.adjoints import LABELS, Adjoint, AdjointAlgebra
+
+
+class Use(Protocol):
+    """One application h = W @ x, or W.T @ x if transposed, of a named matrix or family.
+
+    `members` (integers) says which member acts where, as in core MatMul; its shape broadcasts against x's to the shape of h.
+    """
+
+    @property
+    def result(self) -> Value: ...
+    @property
+    def operand(self) -> Value: ...
+    @property
+    def transposed(self) -> bool: ...
+    @property
+    def members(self) -> np.ndarray: ...
+
+
+def gradient(b: Builder, loss: Value, targets: Sequence[Value]) -> list[Value | None]:
+    """∂loss/∂target for each target, of the target's axes and shape; None where the loss does not depend on the target."""
+    return Backpropagation.of(b, loss).gradients(targets)
+
+
+def matrix_gradient(b: Builder, loss: Value, uses: Sequence[Use], shape: Shape) -> Value | None:
+    """∂loss/∂W, a value over slot 0 (rows) and slot 1 (columns) with the family's shape; None if no use matters to the loss.
+
+    Every use h = W x adds ∂loss/∂h ⊗ x, summed over its batch: Σ_b χ_b dh_b[i] x_b[j].
+    """
+    return Backpropagation.of(b, loss).matrix_gradient(uses, shape)
+
+
+def depends(b: Builder, loss: Value, target: Value) -> bool:
+    """Whether the loss was computed from the target (gradients and stop(x) count as constants)."""
+    return Backpropagation.of(b, loss).depends(target)
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """An instruction that reads a value, as its operand number `position`."""
+
+    value: Value
+    position: int
+
+
+def matrix_axes(use: Use) -> tuple[tuple[int, Width], tuple[int, Width]]:
+    """Rows in slot 0 and columns in slot 1 of the matrix that is used."""
+    sides = (use.operand, use.result) if use.transposed else (use.result, use.operand)
+    rows, cols = (v.type.width for v in sides)
+    return (0, rows), (1, cols)
+
+
+class Backpropagation:
+    """The backward pass of one loss, made as far down as it was asked for."""
+
+    @classmethod
+    def of(cls, b: Builder, loss: Value) -> Backpropagation:
+        """The backward pass of this loss; the last one of each builder is kept."""
+        latest = b.memo["backpropagation"]
+        if latest.get("loss") is not loss:
+            latest["loss"], latest["pass"] = loss, cls(b, loss)
+        found: Backpropagation = latest["pass"]
+        return found
+
+    def __init__(self, b: Builder, loss: Value) -> None:
+        if loss.type.axes or loss.type.shape:
+            raise AssertionError(f"the gradient of {loss.type}, which is not one number")
+        self.loss = loss
+        self._builder = b
+        with b.constants():
+            self._algebra = AdjointAlgebra(b)
+            seed = self._algebra.of(b.const(1.0))
+        self._adjoints: dict[int, Adjoint | None] = {loss.id: seed}
+        self._users: dict[int, list[User]] = {loss.id: []}
+        self._pending: list[tuple[int, Value]] = [(-loss.id, loss)]
+
+    def depends(self, target: Value) -> bool:
+        self._explore(target.id)
+        return target.id in self._users
+
+    def gradients(self, targets: Sequence[Value]) -> list[Value | None]:
+        with self._builder.constants():
+            found = [self._gradient(t) if self.depends(t) else None for t in targets]
+        return [None if v is None else self._constant(v) for v in found]
+
+    def matrix_gradient(self, uses: Sequence[Use], shape: Shape) -> Value | None:
+        used = [use for use in uses if not is_zero(use.operand) and self.depends(use.result)]
+        if not used:
+            return None
+        with self._builder.constants():
+            parts = [part for use in used if (part := self._outer(use, shape)) is not None]
+            a = self._algebra.total(parts) if parts else self._zero()
+            found = self._algebra.value(a, Type(matrix_axes(used[0]), shape))
+        return self._constant(found)
+
+    # -- results
+
+    def _gradient(self, target: Value) -> Value:
+        return self._algebra.value(self._adjoint(target) or self._zero(), target.type)
+
+    def _zero(self) -> Adjoint:
+        return self._algebra.of(self._builder.const(0.0))
+
+    def _constant(self, v: Value) -> Value:
+        """v as a constant for later gradients: under a stop if the program itself has computed just this."""
+        return v if self._builder.is_constant(v) else self._builder.map("stop", v)
+
+    def _outer(self, use: Use, shape: Shape) -> Adjoint | None:
+        """What one use adds: Σ over its batch of ∂loss/∂h ⊗ x, scattered to the members of the family."""
+        dh = self._adjoint(use.result)
+        if dh is None:
+            return None
+        b, algebra, x = self._builder, self._algebra, use.operand
+        if use.transposed:
+            dh = Adjoint(dh.exponent, dh.coefficient, b.rename(dh.body, {0: 1}))
+        else:
+            x = b.rename(x, {0: 1})
+        full, members = use.result.type.shape, use.members
+        labels = LABELS[: len(full)]
+        member_labels = labels[len(full) - members.ndim :]
+        kept = "".join(c for c, size in zip(member_labels, members.shape, strict=True) if size != 1)
+        x_labels = labels[len(full) - len(x.type.shape) :]
+        outer = algebra.contract(dh, labels, x, x_labels, kept, dict(zip(labels, full, strict=True)))
+        return scatter_add(algebra, outer, members.squeeze(), shape)
+
+    # -- the sweep
+
+    def _explore(self, floor: int) -> None:
+        """Finds the users of every value down to number `floor` among what the loss was computed from."""
+        while self._pending and -self._pending[0][0] > floor:
+            _, u = heappop(self._pending)
+            if self._builder.is_constant(u):
+                continue
+            for position, v in enumerate(operands(u)):
+                if v.id not in self._users:
+                    self._users[v.id] = []
+                    heappush(self._pending, (-v.id, v))
+                self._users[v.id].append(User(u, position))
+
+    def _adjoint(self, target: Value) -> Adjoint | None:
+        """∂loss/∂target, None where it is zero. Adjoints of all that lies between are made first, users before what they use."""
+        wanted, todo = {target.id: target}, [target]
+        while todo:
+            for user in self._users[todo.pop().id]:
+                u = user.value
+                if u.id not in self._adjoints and u.id not in wanted:
+                    wanted[u.id] = u
+                    todo.append(u)
+        for number in sorted(wanted, reverse=True):
+            if number not in self._adjoints:
+                self._adjoints[number] = self._collect(self._users[number])
+        return self._adjoints[target.id]
+
+    def _collect(self, users: Sequence[User]) -> Adjoint | None:
+        """The sum of what the users contribute."""
+        parts = []
+        for user in users:
+            above = self._adjoints[user.value.id]
+            part = None if above is None else contribution(self._algebra, user.value, user.position, above)
+            if part is not None:
+                parts.append(part)
+        return self._algebra.total(parts) if parts else None
