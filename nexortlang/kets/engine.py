@@ -1,0 +1,92 @@
+"""The limit engine: every shown and asserted thing by the best evaluator that serves it.
+
+In: a core program and options. Out: a `LimitResult`. The exact evaluator (closed forms and quadrature) is asked first, target by target; what it
+declines goes to the particles, all of it in one run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from nexortlang.core.program import Program, Value
+from nexortlang.diagnostics import Diagnostic, NexortError
+from nexortlang.kets import summaries
+from nexortlang.kets.atoms import NotStructured
+from nexortlang.kets.exact import ExactLimit
+from nexortlang.kets.expectation import JumpAtAtom
+from nexortlang.kets.quadrature import Divergent
+from nexortlang.kets.results import Distribution, Estimate, LimitResult, Options
+from nexortlang.kets.summaries import Kind
+
+Progress = Callable[[str], None]
+
+
+def limit(program: Program, options: Options | None = None, progress: Progress | None = None) -> LimitResult:
+    """The infinite-width limit of everything shown and asserted.
+
+    Raises NexortError for an expectation that is infinite (NX301), a jump at an atom (NX302), what the engine does not compute (NX303) and
+    more memory than there is (NX505).
+    """
+    return LimitEngine().run(program, options or Options(), progress)
+
+
+class LimitEngine:
+    """Keeps what the exact evaluator has computed: a program that has grown is not computed anew."""
+
+    def __init__(self) -> None:
+        self.exact = ExactLimit()
+
+    def run(self, program: Program, options: Options, progress: Progress | None = None) -> LimitResult:
+        targets: list[tuple[Kind, Value]] = [(s.kind, s.value) for s in program.shows]
+        for a in program.assertions:
+            targets += [("scalar", a.value), ("scalar", a.target)]
+        answers, reached = self._answer(program, targets, options, progress)
+        shown, checked = answers[: len(program.shows)], answers[len(program.shows) :]
+        pairs = [
+            (v, t)
+            for v, t in zip(checked[::2], checked[1::2], strict=True)
+            if isinstance(v, Estimate) and isinstance(t, Estimate)
+        ]
+        return LimitResult(shown, pairs, reached)
+
+    def _answer(
+        self, program: Program, targets: list[tuple[Kind, Value]], options: Options, progress: Progress | None
+    ) -> tuple[list[Estimate | Distribution], bool]:
+        found = [self._exactly(kind, value) for kind, value in targets]
+        left = [k for k, answer in enumerate(found) if answer is None]
+        reached = True
+        if left:
+            from nexortlang.kets import particles
+
+            sampled, reached = particles.run(program, [particles.Target(*targets[k]) for k in left], options, progress)
+            for k, answer in zip(left, sampled, strict=True):
+                found[k] = answer
+        answers = [a for a in found if a is not None]
+        for (_, value), answer in zip(targets, answers, strict=True):
+            _refuse_undefined(value, answer)
+        return answers, reached
+
+    def _exactly(self, kind: Kind, value: Value) -> Estimate | Distribution | None:
+        try:
+            return summaries.summarise(self.exact, kind, value)
+        except NotStructured:
+            return None
+        except Divergent as reason:
+            raise NexortError(
+                _at(value, "NX301", f"this expectation is infinite or not a number: {reason}")
+            ) from reason
+        except JumpAtAtom as reason:
+            message = "a function jumps where its argument is constant in the limit: finite widths blur it, the limit does not exist"
+            raise NexortError(_at(value, "NX302", message)) from reason
+
+
+def _at(value: Value, code: str, message: str) -> Diagnostic:
+    return Diagnostic(code, message, value.span)
+
+
+def _refuse_undefined(value: Value, answer: Estimate | Distribution) -> None:
+    numbers = answer.value if isinstance(answer, Estimate) else answer.mean
+    if not np.isfinite(numbers).all():
+        raise NexortError(_at(value, "NX301", "this limit is infinite or not a number"))
