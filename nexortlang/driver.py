@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from nexortlang.core.program import Program
     from nexortlang.report.shown import Shown
 
-Progress = Callable[[float, str], None]
+Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)

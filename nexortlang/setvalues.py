@@ -37,8 +37,8 @@ def _plain(e: ast.Expr) -> Nested | None:
         case ast.Name(id=name):
             return _CONSTANTS.get(name)
         case ast.Unary(op="-", operand=ast.Number() | ast.Name() as operand):
-            v = _plain(operand)
-            return -v if isinstance(v, float | int) else None
+            found = _plain(operand)
+            return None if found is None or isinstance(found, list) else -found
         case ast.Array(items=items) if items:
             members = [_plain(item) for item in items]
             return None if None in members else members  # type: ignore[return-value]

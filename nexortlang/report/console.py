@@ -56,20 +56,19 @@ class Console:
 
 
 class Progress:
-    """One line on stderr that says how far long work is. Silent for the first second, and when nobody watches."""
+    """One line on stderr that says what long work is at. Silent for the first second, and when nobody watches."""
 
     def __init__(self, quiet: bool) -> None:
         self._stream = None if quiet or not _is_terminal(sys.stderr) else sys.stderr
         self._next = time.monotonic() + _PATIENCE
         self._shown = False
 
-    def __call__(self, fraction: float, what: str) -> None:
+    def __call__(self, what: str) -> None:
         now = time.monotonic()
         if self._stream is None or now < self._next:
             return
         self._next, self._shown = now + _EVERY, True
-        line = f"{fraction:4.0%}  {what}"[: shutil.get_terminal_size().columns - 1]
-        write(self._stream, f"\r\x1b[K{line}")
+        write(self._stream, f"\r\x1b[K{what[: shutil.get_terminal_size().columns - 1]}")
 
     def __enter__(self) -> Progress:
         return self
