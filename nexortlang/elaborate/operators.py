@@ -1,0 +1,484 @@
+"""Matrices as a program has them: linear combinations of products of initial matrices and outer products.
+
+In: initial matrices, outer values (entries over slot 0, the rows, and slot 1, the columns), scalar coefficients. Out: `apply`, which turns
+A @ x into core instructions. Guarantees: operators are immutable; none is ever stored as a matrix; equal applications are one value.
+
+A trained matrix is c·W₀ plus outer values: a *named* operator. A name keeps its `Variable` through updates, and every application of a named
+operator is noted on the builder (`uses`), also of names that stand inside a composite such as (W + W.T)/√2, so that gradients can
+be taken later with respect to the name, at the values that it had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from functools import reduce
+from itertools import product
+from math import prod
+from typing import TypeAlias
+
+import numpy as np
+
+from nexortlang.core.build import Builder, TypeRuleError
+from nexortlang.core.program import Const, Map, Matrix, Shape, Value, Width
+from nexortlang.elaborate.averages import average
+from nexortlang.elaborate.narrowing import narrowed
+from nexortlang.elaborate.products import separation
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Variable:
+    """The identity of a name over all its updates. `shape` is the family's."""
+
+    name: str
+    shape: Shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MatrixUse:
+    """One application of a named operator: result = A @ operand, or A.T @ operand if transposed.
+
+    `members` (flat positions in the variable's family) says which member acts where; its shape broadcasts against the operand's.
+    """
+
+    variable: Variable
+    members: np.ndarray
+    transposed: bool
+    operand: Value
+    result: Value
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Initial:
+    """Members of an initial matrix."""
+
+    matrix: Matrix
+    members: np.ndarray
+    transposed: bool
+
+    @property
+    def shape(self) -> Shape:
+        return self.members.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entries:
+    """A matrix given by its entries, value[i, j] or, transposed, value[j, i]."""
+
+    value: Value
+    transposed: bool
+
+    @property
+    def shape(self) -> Shape:
+        return self.value.type.shape
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """Members of the family that a variable stands for. `body` is what they are now, of shape members.shape, before transposition."""
+
+    variable: Variable
+    members: np.ndarray
+    body: Operator
+    transposed: bool
+
+    @property
+    def shape(self) -> Shape:
+        return self.members.shape
+
+
+Factor: TypeAlias = Initial | Entries | Named
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Term:
+    """coefficient × product of factors. Shapes broadcast to the operator's, or to that of `positions`: the only members that it adds to."""
+
+    coefficient: Value
+    factors: tuple[Factor, ...]
+    positions: np.ndarray | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operator:
+    """A rows × cols matrix, or a family of them of the given shape: the sum of its terms."""
+
+    rows: Width
+    cols: Width
+    shape: Shape
+    terms: tuple[Term, ...]
+
+    @property
+    def is_outer(self) -> bool:
+        """Whether its entries are an outer value (no initial matrix in it)."""
+        return all(_is_outer(f) for term in self.terms for f in term.factors)
+
+    @property
+    def variable(self) -> Variable | None:
+        """The variable, if this is a named operator or members of one."""
+        named = _named(self)
+        return named.variable if named else None
+
+
+# ---------------------------------------------------------------------------- making
+
+
+def initial(b: Builder, matrix: Matrix) -> Operator:
+    """An initial matrix under its own name."""
+    members = np.arange(prod(matrix.shape)).reshape(matrix.shape)
+    body = _single(b, Initial(matrix, members, False), matrix.rows, matrix.cols)
+    return copy(b, body, matrix.name)
+
+
+def outer(b: Builder, value: Value) -> Operator:
+    """The matrix with the entries value[i, j]: axes (0, rows), (1, columns)."""
+    if value.type.slots != (0, 1):
+        raise TypeRuleError(f"the entries of a matrix over slots {value.type.slots}")
+    (_, rows), (_, cols) = value.type.axes
+    return _single(b, Entries(value, False), rows, cols)
+
+
+def copy(b: Builder, A: Operator, name: str = "") -> Operator:
+    """A under a new name: later updates of either leave the other alone."""
+    variable = Variable(name, A.shape)
+    members = np.arange(prod(A.shape)).reshape(A.shape)
+    return _single(b, Named(variable, members, A, False), A.rows, A.cols)
+
+
+def transpose(b: Builder, A: Operator) -> Operator:
+    """Aᵀ, of each member."""
+    terms = tuple(replace(t, factors=tuple(_transposed(f) for f in reversed(t.factors))) for t in A.terms)
+    return Operator(A.cols, A.rows, A.shape, terms)
+
+
+def add(b: Builder, A: Operator, B: Operator) -> Operator:
+    """A + B; family shapes broadcast."""
+    if (A.rows, A.cols) != (B.rows, B.cols):
+        raise TypeRuleError("a sum of matrices over different widths")
+    shape = np.broadcast_shapes(A.shape, B.shape)
+    return Operator(A.rows, A.cols, shape, _spread(b, A, shape) + _spread(b, B, shape))
+
+
+def scale(b: Builder, A: Operator, coefficient: Value) -> Operator:
+    """coefficient · A, the coefficient a scalar whose shape broadcasts against the family's."""
+    if not coefficient.type.is_scalar:
+        raise TypeRuleError(f"a matrix times {coefficient.type}")
+    shape = np.broadcast_shapes(A.shape, coefficient.type.shape)
+    terms = []
+    for t in _spread(b, A, shape):
+        here = coefficient
+        if t.positions is not None and coefficient.type.shape:
+            here = b.gather(b.broadcast(coefficient, shape), t.positions)
+        terms.append(replace(t, coefficient=b.mul(t.coefficient, here)))
+    return Operator(A.rows, A.cols, shape, tuple(terms))
+
+
+def compose(b: Builder, A: Operator, B: Operator) -> Operator:
+    """A @ B; family shapes broadcast."""
+    if A.cols != B.rows:
+        raise TypeRuleError("a product of matrices over different widths")
+    shape = np.broadcast_shapes(A.shape, B.shape)
+    terms = []
+    for s, t in product(_spread(b, A, shape), _spread(b, B, shape)):
+        if s.positions is None and t.positions is None:
+            terms.append(Term(b.mul(s.coefficient, t.coefficient), s.factors + t.factors))
+            continue
+        everywhere = np.arange(prod(shape))
+        common = reduce(np.intersect1d, (u.positions for u in (s, t) if u.positions is not None), everywhere)
+        if common.size:
+            s_here, t_here = (_require(_at(b, u, shape, common)) for u in (s, t))
+            coefficient = b.mul(s_here.coefficient, t_here.coefficient)
+            terms.append(Term(coefficient, s_here.factors + t_here.factors, common))
+    return Operator(A.rows, B.cols, shape, tuple(terms))
+
+
+# ---------------------------------------------------------------------------- members and updates
+
+
+def member(b: Builder, A: Operator, index: np.ndarray) -> Operator:
+    """The members at flat positions, as a family of index's shape."""
+    index = np.asarray(index, dtype=np.intp)
+    found = [_at(b, t, A.shape, index) for t in A.terms]
+    return Operator(A.rows, A.cols, index.shape, tuple(t for t in found if t is not None))
+
+
+def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Operator:
+    """A with the members at flat positions `index` replaced by B's (whose shape broadcasts to index's). A name stays the same variable."""
+    index = np.asarray(index, dtype=np.intp)
+    named = _named(A)
+    if named is not None and not named.transposed:
+        own = _named(B)
+        inner = own.body if own is not None and own.variable is named.variable and not own.transposed else B
+        return _single(b, replace(named, body=set_member(b, named.body, index, inner)), A.rows, A.cols)
+    rest = np.setdiff1d(np.arange(prod(A.shape)), index)
+    kept = [_at(b, t, A.shape, rest) for t in A.terms] if rest.size else []
+    terms = [
+        replace(t, positions=rest[t.positions] if t.positions is not None else rest) for t in kept if t is not None
+    ]
+    for t in _spread(b, B, index.shape):
+        where = index.reshape(-1)[t.positions] if t.positions is not None else index
+        terms.append(replace(t, positions=where) if A.shape else t)
+    return Operator(A.rows, A.cols, A.shape, tuple(terms))
+
+
+def updated(b: Builder, A: Operator, value: Value) -> Operator:
+    """A with the outer value added to its entries (`A[i, j] += value`), under the same name."""
+    named = _required_name(b, A)
+    return _single(b, replace(named, body=add(b, named.body, outer(b, value))), A.rows, A.cols)
+
+
+def retained(b: Builder, A: Operator, factor: Value) -> Operator:
+    """A scaled (`A *= factor`), under the same name."""
+    named = _required_name(b, A)
+    return _single(b, replace(named, body=scale(b, named.body, factor)), A.rows, A.cols)
+
+
+def _required_name(b: Builder, A: Operator) -> Named:
+    named = _named(A)
+    if named is None or named.transposed:
+        named = _named(copy(b, A))
+    assert named is not None
+    return named
+
+
+# ---------------------------------------------------------------------------- application
+
+
+def uses(b: Builder, variable: Variable) -> list[MatrixUse]:
+    """All applications of a name so far, in program order."""
+    noted: dict[object, MatrixUse] = b.memo["matrix uses"]
+    return [use for use in noted.values() if use.variable is variable]
+
+
+def apply(b: Builder, A: Operator, x: Value) -> Value:
+    """A @ x for a vector; family members broadcast against the finite axes of x as in MatMul."""
+    if not x.type.is_vector or x.type.width != A.cols:
+        raise TypeRuleError(f"a matrix over {A.cols.name} applied to {x.type}")
+    return _apply(b, A, x, None)
+
+
+def _apply(b: Builder, A: Operator, x: Value, tag: Variable | None) -> Value:
+    shape = np.broadcast_shapes(A.shape, x.type.shape)
+    total: Value | None = None
+    for term in A.terms:
+        y = _apply_term(b, term, x, tag) if term.positions is None else _apply_placed(b, A, term, x, tag)
+        if y is not None:
+            total = y if total is None else b.add(total, y)
+    if total is None:
+        raise TypeRuleError("a matrix without terms")
+    return total if total.type.shape == shape else b.broadcast(total, shape)
+
+
+def _apply_term(b: Builder, term: Term, x: Value, tag: Variable | None) -> Value:
+    for factor in reversed(term.factors):
+        x = _apply_factor(b, factor, x, tag)
+    return x if _is_one(term.coefficient) else b.mul(term.coefficient, x)
+
+
+def _apply_placed(b: Builder, A: Operator, term: Term, x: Value, tag: Variable | None) -> Value | None:
+    """A term that adds to some members only: applied there, with zeros elsewhere."""
+    shape = np.broadcast_shapes(A.shape, x.type.shape)
+    family = np.broadcast_to(np.arange(prod(A.shape)).reshape(A.shape), shape).reshape(-1)
+    assert term.positions is not None
+    entries = np.flatnonzero(np.isin(family, term.positions))
+    if not entries.size:
+        return None
+    here = _require(_at(b, term, A.shape, family[entries]))
+    y = _apply_term(b, here, b.gather(b.broadcast(x, shape), entries), tag)
+    if entries.size == family.size:
+        return b.reshape(y, shape)
+    return _scattered(b, y, entries, shape)
+
+
+def _apply_factor(b: Builder, factor: Factor, x: Value, tag: Variable | None) -> Value:
+    match factor:
+        case Initial(matrix, members, transposed):
+            return b.matmul(matrix, members, transposed, x, tag)
+        case Entries(value, transposed):
+            return _apply_entries(b, value, transposed, x)
+        case Named(variable, members, body, transposed):
+            if tag is None and _named(body) is not None:  # a copy: its uses are to be told from those of the original
+                tag = variable
+            result = _apply(b, transpose(b, body) if transposed else body, x, tag)
+            key = (id(variable), members.shape, members.tobytes(), transposed, x.id, result.id)
+            b.memo["matrix uses"].setdefault(key, MatrixUse(variable, members, transposed, x, result))
+            return result
+
+
+def _apply_entries(b: Builder, value: Value, transposed: bool, x: Value) -> Value:
+    """Σ_j value[i, j]·x[j] = size · avg_j. Summands that split into products are averaged one by one, what is left in one piece."""
+    (_, rows), (_, cols) = value.type.axes
+    slot, width = (0, rows) if transposed else (1, cols)
+    x = b.rename(x, {0: slot})
+    total: Value | None = None
+    for summand in _summands(b, value):
+        y = average(b, b.mul(summand, x), (slot,))
+        total = y if total is None else b.add(total, y)
+    assert total is not None
+    total = b.rename(total, {1 - slot: 0})
+    if width.ratio != 1:
+        total = b.mul(b.const(float(width.ratio)), total)
+    return b.scale(total, Fraction(1))
+
+
+def _summands(b: Builder, value: Value) -> list[Value]:
+    """The value as a sum: the summands that separate, then the rest as one."""
+    if separation(b, value).terms:
+        return [value]
+    apart: list[Value] = []
+    rest: Value | None = None
+    pending = [(value, False)]
+    while pending:
+        v, negative = pending.pop()
+        match v:
+            case Map(op="add" | "sub", args=(left, right)) if not separation(b, v).terms:
+                pending.append((right, negative != (v.op == "sub")))
+                pending.append((left, negative))
+            case Map(op="neg", args=(inner,)):
+                pending.append((inner, not negative))
+            case _ if separation(b, v).terms and len(v.type.slots) == 2:
+                apart.append(b.map("neg", v) if negative else v)
+            case _ if rest is None:
+                rest = b.map("neg", v) if negative else v
+            case _:
+                rest = b.map("sub" if negative else "add", rest, v)
+    if not apart:
+        return [value]
+    return apart if rest is None else [*apart, rest]
+
+
+def entries(b: Builder, A: Operator) -> Value:
+    """The entries A[i, j] of an operator without initial matrices, over slots 0 and 1."""
+    if not A.is_outer:
+        raise TypeRuleError("the entries of an initial matrix")
+    total: Value | None = None
+    for term in A.terms:
+        value = reduce(lambda G, H: _entries_product(b, G, H), (_factor_entries(b, f) for f in term.factors))
+        value = value if _is_one(term.coefficient) else b.mul(term.coefficient, value)
+        if term.positions is not None:
+            value = b.broadcast(value, term.positions.shape)
+            value = _scattered(b, value, term.positions.reshape(-1), A.shape)
+        total = value if total is None else b.add(total, value)
+    if total is None:
+        raise TypeRuleError("a matrix without terms")
+    return total if total.type.shape == A.shape else b.broadcast(total, A.shape)
+
+
+def _factor_entries(b: Builder, factor: Factor) -> Value:
+    match factor:
+        case Entries(value, transposed):
+            return b.rename(value, {0: 1, 1: 0}) if transposed else value
+        case Named(body=body, transposed=transposed):
+            return entries(b, transpose(b, body) if transposed else body)
+        case Initial():
+            raise TypeRuleError("the entries of an initial matrix")
+
+
+def _entries_product(b: Builder, G: Value, H: Value) -> Value:
+    """Σ_k G[i, k]·H[k, j]."""
+    width = G.type.axes[1][1]
+    y = average(b, b.mul(b.rename(G, {0: 0, 1: 2}), b.rename(H, {0: 2, 1: 1})), (2,))
+    y = y if width.ratio == 1 else b.mul(b.const(float(width.ratio)), y)
+    return b.scale(y, Fraction(1))
+
+
+# ---------------------------------------------------------------------------- parts
+
+
+def _single(b: Builder, factor: Factor, rows: Width, cols: Width) -> Operator:
+    return Operator(rows, cols, factor.shape, (Term(b.const(1.0), (factor,)),))
+
+
+def _is_one(v: Value) -> bool:
+    return isinstance(v, Const) and bool((v.array == 1.0).all())
+
+
+def _named(A: Operator) -> Named | None:
+    """The factor, if A is nothing but one named operator."""
+    if len(A.terms) != 1:
+        return None
+    (term,) = A.terms
+    match term.factors:
+        case (Named() as named,) if _is_one(term.coefficient) and term.positions is None and named.shape == A.shape:
+            return named
+        case _:
+            return None
+
+
+def _is_outer(factor: Factor) -> bool:
+    match factor:
+        case Initial():
+            return False
+        case Entries():
+            return True
+        case Named(body=body):
+            return body.is_outer
+
+
+def _transposed(factor: Factor) -> Factor:
+    return replace(factor, transposed=not factor.transposed)
+
+
+def _require(term: Term | None) -> Term:
+    if term is None:
+        raise TypeRuleError("a term without members")
+    return term
+
+
+def _spread(b: Builder, A: Operator, shape: Shape) -> tuple[Term, ...]:
+    """A's terms for the larger family shape: those with positions need it spelled out, the others broadcast."""
+    if A.shape == shape or all(t.positions is None for t in A.terms):
+        return A.terms
+    return member(b, A, np.broadcast_to(np.arange(prod(A.shape)).reshape(A.shape), shape)).terms
+
+
+def _at(b: Builder, term: Term, shape: Shape, index: np.ndarray) -> Term | None:
+    """The term of a family of `shape` at flat positions, as a term of a family of index's shape; None if it adds to none of them."""
+    if term.positions is None:
+        return Term(
+            _taken(b, term.coefficient, shape, index), tuple(_factor_at(b, f, shape, index) for f in term.factors)
+        )
+    place = np.full(prod(shape), -1)
+    place[term.positions.reshape(-1)] = np.arange(term.positions.size)
+    local = place[index]
+    if (local < 0).all():
+        return None
+    inner = replace(term, positions=None)
+    if (local >= 0).all():
+        return _at(b, inner, term.positions.shape, local)
+    found = np.flatnonzero(local.reshape(-1) >= 0)
+    part = _require(_at(b, inner, term.positions.shape, local.reshape(-1)[found]))
+    return replace(part, positions=found)
+
+
+def _factor_at(b: Builder, factor: Factor, shape: Shape, index: np.ndarray) -> Factor:
+    if not factor.shape:
+        return factor
+    own = _own_index(factor.shape, shape, index)
+    match factor:
+        case Initial(members=members):
+            return replace(factor, members=members.reshape(-1)[own])
+        case Entries(value=value):
+            return replace(factor, value=narrowed(b, value, own))
+        case Named(members=members, body=body):
+            return replace(factor, members=members.reshape(-1)[own], body=member(b, body, own))
+
+
+def _taken(b: Builder, coefficient: Value, shape: Shape, index: np.ndarray) -> Value:
+    own = coefficient.type.shape
+    return b.gather(coefficient, _own_index(own, shape, index)) if own else coefficient
+
+
+def _own_index(own: Shape, shape: Shape, index: np.ndarray) -> np.ndarray:
+    """Flat positions in an array of shape `own` that stands broadcast to `shape`, for flat positions in the latter."""
+    return np.broadcast_to(np.arange(prod(own)).reshape(own), shape).reshape(-1)[index]
+
+
+def _scattered(b: Builder, y: Value, positions: Sequence[int] | np.ndarray, shape: Shape) -> Value:
+    """y's entries at flat positions of `shape`, zeros elsewhere."""
+    y = b.reshape(y, (prod(y.type.shape),))
+    zero = b.mul(b.gather(y, np.zeros(1, dtype=np.intp)), b.const(0.0))
+    where = np.full(prod(shape), y.type.shape[0])
+    where[np.asarray(positions)] = np.arange(y.type.shape[0])
+    return b.gather(b.concat([y, zero]), where.reshape(shape))
