@@ -38,6 +38,7 @@ from nexortlang.core.program import (
     Type,
     Value,
     Width,
+    operands,
 )
 from nexortlang.entrywise.ops import OPS
 from nexortlang.source import Span
@@ -115,6 +116,7 @@ class Builder:
         self._shared_constants: dict[Hashable, Value] = {}
         self._constant_memo: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._constants: set[int] = set()
+        self._of_constants: set[int] = set()
 
     # -- sources
 
@@ -284,6 +286,10 @@ class Builder:
         """Whether no gradient flows from v to what it was computed from."""
         return v.id in self._constants or isinstance(v, Const) or (isinstance(v, Map) and v.op == "stop")
 
+    def is_of_constants(self, v: Value) -> bool:
+        """Whether v is a constant, or was computed from constants alone."""
+        return v.id in self._of_constants or self.is_constant(v)
+
     # -- bookkeeping
 
     def _share(self, key: Hashable, make: Callable[[], Value]) -> Value:
@@ -295,4 +301,7 @@ class Builder:
     def _append(self, value: Value) -> Value:
         value = replace(value, id=len(self.program.values), span=value.span or self.span)
         self.program.values.append(value)
+        reads = operands(value)
+        if reads and all(self.is_of_constants(v) for v in reads):
+            self._of_constants.add(value.id)
         return value

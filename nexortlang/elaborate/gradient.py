@@ -2,12 +2,13 @@
 
 In: a scalar of shape () and the values to differentiate by. Out: values appended to the program, with exactly the power of n that the
 gradient has at finite width. Guarantees: work linear in the part of the program between the targets and the loss; adjoints are kept, so
-asking for one target after the other costs no more than asking for all at once; a gradient is a constant for later gradients.
+asking for one target after the other
+costs no more than asking for all at once; a gradient is a constant for later gradients.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Protocol
@@ -38,7 +39,7 @@ class Use(Protocol):
 
 def gradient(b: Builder, loss: Value, targets: Sequence[Value]) -> list[Value | None]:
     """∂loss/∂target for each target, of the target's axes and shape; None where the loss does not depend on the target."""
-    return Backpropagation.of(b, loss).gradients(targets)
+    return [Backpropagation.of(b, loss, target).gradient(target) for target in targets]
 
 
 def matrix_gradient(b: Builder, loss: Value, uses: Sequence[Use], shape: Shape) -> Value | None:
@@ -46,12 +47,18 @@ def matrix_gradient(b: Builder, loss: Value, uses: Sequence[Use], shape: Shape) 
 
     Every use h = W x adds ∂loss/∂h ⊗ x, summed over its batch: Σ_b χ_b dh_b[i] x_b[j].
     """
-    return Backpropagation.of(b, loss).matrix_gradient(uses, shape)
+    live = [use for use in uses if not is_zero(use.operand) and depends(b, loss, use.result)]
+    return Backpropagation.of(b, loss, live[0].result).matrix_gradient(live, shape) if live else None
 
 
 def depends(b: Builder, loss: Value, target: Value) -> bool:
     """Whether the loss was computed from the target (gradients and stop(x) count as constants)."""
-    return Backpropagation.of(b, loss).depends(target)
+    return Backpropagation.of(b, loss, target).depends(target)
+
+
+def version(b: Builder, loss: Value, history: Sequence[Value]) -> Value | None:
+    """The newest of the values that a name has had which the loss was computed from."""
+    return next((v for v in reversed(history) if depends(b, loss, v)), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +80,25 @@ class Backpropagation:
     """The backward pass of one loss, made as far down as it was asked for."""
 
     @classmethod
-    def of(cls, b: Builder, loss: Value) -> Backpropagation:
-        """The backward pass of this loss; the last one of each builder is kept."""
-        latest = b.memo["backpropagation"]
-        if latest.get("loss") is not loss:
-            latest["loss"], latest["pass"] = loss, cls(b, loss)
-        found: Backpropagation = latest["pass"]
+    def of(cls, b: Builder, loss: Value, target: Value) -> Backpropagation:
+        """The backward pass of this loss that can reach the target. Those of the last loss are kept.
+
+        What was computed from gradients alone leads to no parameter, so that the pass ends there: unless it is the target itself.
+        """
+        kept = b.memo["backpropagation"]
+        if kept.get("loss") is not loss:
+            kept.clear()
+            kept["loss"] = loss
+        among_constants = b.is_of_constants(target)
+        if among_constants not in kept:
+            kept[among_constants] = cls(b, loss, b.is_constant if among_constants else b.is_of_constants)
+        found: Backpropagation = kept[among_constants]
         return found
 
-    def __init__(self, b: Builder, loss: Value) -> None:
+    def __init__(self, b: Builder, loss: Value, ends_at: Callable[[Value], bool]) -> None:
         if loss.type.axes or loss.type.shape:
             raise AssertionError(f"the gradient of {loss.type}, which is not one number")
-        self.loss = loss
-        self._builder = b
+        self._builder, self._ends_at = b, ends_at
         with b.constants():
             self._algebra = AdjointAlgebra(b)
             seed = self._algebra.of(b.const(1.0))
@@ -97,25 +110,22 @@ class Backpropagation:
         self._explore(target.id)
         return target.id in self._users
 
-    def gradients(self, targets: Sequence[Value]) -> list[Value | None]:
-        with self._builder.constants():
-            found = [self._gradient(t) if self.depends(t) else None for t in targets]
-        return [None if v is None else self._constant(v) for v in found]
-
-    def matrix_gradient(self, uses: Sequence[Use], shape: Shape) -> Value | None:
-        used = [use for use in uses if not is_zero(use.operand) and self.depends(use.result)]
-        if not used:
+    def gradient(self, target: Value) -> Value | None:
+        if not self.depends(target):
             return None
         with self._builder.constants():
-            parts = [part for use in used if (part := self._outer(use, shape)) is not None]
+            found = self._algebra.value(self._adjoint(target) or self._zero(), target.type)
+        return self._constant(found)
+
+    def matrix_gradient(self, uses: Sequence[Use], shape: Shape) -> Value:
+        """Of uses that the loss depends on."""
+        with self._builder.constants():
+            parts = [part for use in uses if (part := self._outer(use, shape)) is not None]
             a = self._algebra.total(parts) if parts else self._zero()
-            found = self._algebra.value(a, Type(matrix_axes(used[0]), shape))
+            found = self._algebra.value(a, Type(matrix_axes(uses[0]), shape))
         return self._constant(found)
 
     # -- results
-
-    def _gradient(self, target: Value) -> Value:
-        return self._algebra.value(self._adjoint(target) or self._zero(), target.type)
 
     def _zero(self) -> Adjoint:
         return self._algebra.of(self._builder.const(0.0))
@@ -148,7 +158,7 @@ class Backpropagation:
         """Finds the users of every value down to number `floor` among what the loss was computed from."""
         while self._pending and -self._pending[0][0] > floor:
             _, u = heappop(self._pending)
-            if self._builder.is_constant(u):
+            if self._ends_at(u):
                 continue
             for position, v in enumerate(operands(u)):
                 if v.id not in self._users:
