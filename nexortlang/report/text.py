@@ -6,6 +6,7 @@ quadrature, sampled) and, where it is not exact, how sure it is: `0.1234(5)`.
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
 from math import prod
@@ -25,7 +26,7 @@ _ENTRIES_SIDE_BY_SIDE = 4
 def report(shown: Sequence[Shown], asserts: int, width: int = 80) -> str:
     """The whole report, ending in a line break (empty for a program that shows and asserts nothing)."""
     blocks = list(_blocks(shown, width))
-    notes = list(_notes(shown, asserts))
+    notes = [line for note in _notes(shown, asserts) for line in textwrap.wrap(note, width)]
     return "\n\n".join("\n".join(lines) for lines in [*blocks, notes] if lines) + "\n" * bool(blocks or notes)
 
 
@@ -43,7 +44,7 @@ def _notes(shown: Sequence[Shown], asserts: int) -> Iterator[str]:
         yield f"{asserts} asserts hold." if asserts > 1 else "1 assert holds."
     if any(np.any(matters(_value(s), s.answer.stderr)) for s in shown):
         yield _LEGEND
-    if any(is_elided(rows.count, columns.count) for rows, columns in map(_axes, shown)):
+    if any(s.answer.stderr.size and is_elided(*(axis.count for axis in _axes(s))) for s in shown):
         yield _REST
 
 
