@@ -58,9 +58,9 @@ class LimitEngine:
         left = [k for k, answer in enumerate(found) if answer is None]
         reached = True
         if left:
-            from nexortlang.kets import particles
+            from nexortlang.kets import replicates
 
-            sampled, reached = particles.run(program, [particles.Target(*targets[k]) for k in left], options, progress)
+            sampled, reached = replicates.run(program, [replicates.Target(*targets[k]) for k in left], options, progress)
             for k, answer in zip(left, sampled, strict=True):
                 found[k] = answer
         answers = [a for a in found if a is not None]

@@ -103,7 +103,7 @@ class ExactLimit:
         self._atom_mean: dict[int, Answer] = {}
         self._atom_gram: dict[tuple[int, int], Answer] = {}
         self._moments: dict[tuple[int, int], Answer] = {}
-        self._dots: dict[int, list[MatMul]] = {}
+        self._covariances: dict[tuple[int, int], Answer | None] = {}
         self._lins: list[Lin] = []  # keeps alive what memo keys identify by id
         self._applied: dict[Hashable, Ket] = {}
 
@@ -196,8 +196,8 @@ class ExactLimit:
             case "rademacher":
                 node = _affine(operation("sign", g), np.sqrt(variance), mean)
             case "uniform":
-                node = operation("erf", operation("div", g, constant_node(math.sqrt(2.0))))
-                node = _affine(node, np.sqrt(3.0 * variance), mean)
+                root = root.scaled(np.full(size, math.sqrt(0.5)))
+                node = _affine(operation("erf", g), np.sqrt(3.0 * variance), mean)
             case _:
                 raise NotStructured("a Laplace law")
         return self._new_atom(Atom(size, (root,), node), v.type.shape)
@@ -481,26 +481,28 @@ class ExactLimit:
         return self._moments[key]
 
     def _second_moment(self, x: Lin, y: Lin) -> Answer:
-        total = Answer(np.multiply.outer(x.constant, y.constant))
+        parts = [Answer(np.multiply.outer(x.constant, y.constant))] if x.constant.any() and y.constant.any() else []
         for key, m in x.terms.items():
-            if isinstance(key, AtomKey) and y.constant.any():
-                mean = self._mean(key)
-                total = total.plus(
-                    replace(mean, value=np.multiply.outer(m.times(mean.value[:, None])[:, 0], y.constant))
-                )
+            if y.constant.any():
+                parts.append(self._mean_outer(key, m, y.constant))
             for other, w in y.terms.items():
                 gram = self._gram(key, other)
                 if gram is None:
-                    total = total.plus(Answer(sandwich(m, None, w)))
+                    parts.append(Answer(sandwich(m, None, w)))
                 elif gram.value.any():
-                    total = total.plus(replace(gram, value=sandwich(m, gram.value, w)))
-        for other, w in y.terms.items():
-            if isinstance(other, AtomKey) and x.constant.any():
-                mean = self._mean(other)
-                total = total.plus(
-                    replace(mean, value=np.multiply.outer(x.constant, w.times(mean.value[:, None])[:, 0]))
-                )
-        return total
+                    parts.append(replace(gram, value=sandwich(m, gram.value, w)))
+        if x.constant.any():
+            transposed = [self._mean_outer(other, w, x.constant) for other, w in y.terms.items()]
+            parts += [replace(p, value=p.value.T) for p in transposed]
+        return reduce(Answer.plus, parts) if parts else Answer(np.zeros((x.size, y.size)))
+
+    def _mean_outer(self, key: Hashable, m: LinMap, constant: np.ndarray) -> Answer:
+        """E[m · basis] times a constant, the outer product."""
+        if isinstance(key, Root):
+            return Answer(np.zeros((m.entries, len(constant))))
+        assert isinstance(key, AtomKey)
+        mean = self._mean(key)
+        return replace(mean, value=np.multiply.outer(m.times(mean.value[:, None])[:, 0], constant))
 
     def _aligned_moment(self, x: Lin, y: Lin) -> Answer:
         """E[x_k y_k], entry by entry."""
@@ -627,14 +629,14 @@ class ExactLimit:
 
     def _covariance(self, x: Lin, y: Lin) -> np.ndarray:
         """Cov of two Gaussian forms, all entries with all."""
-        total = np.zeros((x.size, y.size))
+        parts = []
         for r, m in x.terms.items():
             for q, w in y.terms.items():
                 if _group(r) == _group(q):
                     assert isinstance(r, Root) and isinstance(q, Root)
                     gram = self._root_covariance(r, q)
-                    total += sandwich(m, None if gram is None else gram.value, w)
-        return total
+                    parts.append(sandwich(m, None if gram is None else gram.value, w))
+        return reduce(np.add, parts) if parts else np.zeros((1, 1))
 
     def _aligned_covariance(self, x: Lin, y: Lin) -> np.ndarray:
         """Cov of two Gaussian forms, entry by entry. Rounding left by terms that cancel counts as 0."""
@@ -651,10 +653,14 @@ class ExactLimit:
 
     def _root_covariance(self, r: Root, q: Root) -> Answer | None:
         """Cov of two root families, None for the identity, one axis for a diagonal (a hat's by the rule s⟨x|x′⟩, ×n/m for transposes)."""
-        size_r, size_q = math.prod(r.value.type.shape), math.prod(q.value.type.shape)
-        zero = Answer(np.zeros((size_r, size_q)))
         if _group(r) != _group(q):
-            return zero
+            return Answer(np.zeros((math.prod(r.value.type.shape), math.prod(q.value.type.shape))))
+        pair = (r.value.id, q.value.id)
+        if pair not in self._covariances:
+            self._covariances[pair] = self._same_group_covariance(r, q)
+        return self._covariances[pair]
+
+    def _same_group_covariance(self, r: Root, q: Root) -> Answer | None:
         match r.value, q.value:
             case (InitVector() | InitScalar()) as a, _:
                 if r.value.law != "normal":
@@ -664,7 +670,7 @@ class ExactLimit:
                 return self._hat_covariance(a, b)
             case Fluctuation() as a, Fluctuation() as b:
                 return self.second_moment(self._ket(a.x), self._ket(b.x))
-        return zero
+        raise AssertionError("roots of one group are of one kind")
 
     def _hat_covariance(self, a: MatMul, b: MatMul) -> Answer:
         x, y = self._ket(a.x), self._ket(b.x)

@@ -230,7 +230,14 @@ def _one_dimension(frame: Frame, v: int, polynomial: Bivariate, functions: tuple
         for (a, _), c in polynomial.items():
             value = value + c * closed.piecewise_mean(_monomial_pieces(f, a), std)
         return Answer(value)
+    if list(polynomial) == [(0, 0)] and _is_erf_square(functions) and not np.any(frame.mean(v)):
+        variance = frame.cov(v, v)
+        return Answer(polynomial[0, 0] * closed.erf_product(variance, variance, variance))
     return _numeric(frame, (v,), polynomial, functions)
+
+
+def _is_erf_square(functions: Sequence[Node]) -> bool:
+    return [n.op for n in functions] == ["erf", "erf"] and all(n.children[0].op == "leaf" for n in functions)
 
 
 def _two_dimensions(frame: Frame, u: int, v: int, polynomial: Bivariate, functions: tuple[Node, ...]) -> Answer:
@@ -249,12 +256,7 @@ def _two_dimensions(frame: Frame, u: int, v: int, polynomial: Bivariate, functio
             value = value + c * closed.piecewise_product(_monomial_pieces(f, a), _monomial_pieces(g, b), su, sv, rho)
         return Answer(value)
     plain = list(polynomial) == [(0, 0)]
-    if (
-        centred
-        and plain
-        and [n.op for n in functions] == ["erf", "erf"]
-        and all(n.children[0].op == "leaf" for n in functions)
-    ):
+    if centred and plain and _is_erf_square(functions):
         return Answer(polynomial[0, 0] * closed.erf_product(frame.cov(u, u), frame.cov(v, v), frame.cov(u, v)))
     if (
         len(frame.grid) == 2
@@ -330,7 +332,6 @@ def _numeric(frame: Frame, variables: tuple[int, ...], polynomial: Bivariate, fu
         values, errors = quadrature.mean_1d(f, *columns)
     else:
         values, errors = quadrature.mean_2d(f, quadrature.Pairs(*columns))
-    values, errors = quadrature.require(values, errors, float(np.abs(values).max(initial=0.0)))
     return Answer(values[inverse].reshape(grid), "quadrature", float(errors.max(initial=0.0)))
 
 

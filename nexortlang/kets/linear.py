@@ -22,6 +22,10 @@ class Rows:
     coef: np.ndarray
     size: int  # entries of the basis element
 
+    @property
+    def entries(self) -> int:
+        return len(self.index)
+
     def rows(self, index: np.ndarray) -> Rows:
         return Rows(self.index[index], self.coef[index], self.size)
 
@@ -34,10 +38,10 @@ class Rows:
         return matrix
 
     def times(self, right: np.ndarray) -> np.ndarray:
-        """This map times a matrix (size × c)."""
-        if self.is_identity:
-            return right
-        picked = right if _is_range(self.index, self.size) else right[self.index]
+        """This map times a matrix (size × c); a view of it where nothing is to be multiplied."""
+        index = self.index
+        consecutive = len(index) > 0 and bool((np.diff(index) == 1).all())
+        picked = right[index[0] : index[0] + len(index)] if consecutive else right[index]
         return picked if (self.coef == 1.0).all() else picked * self.coef[:, None]
 
     @property
@@ -54,6 +58,10 @@ class Dense:
     @property
     def size(self) -> int:
         return int(self.matrix.shape[1])
+
+    @property
+    def entries(self) -> int:
+        return len(self.matrix)
 
     @property
     def is_identity(self) -> bool:

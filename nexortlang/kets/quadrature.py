@@ -20,7 +20,7 @@ from nexortlang.kets.atoms import NotStructured
 REACH = 12.0  # standard deviations covered in one dimension
 REACH_2D = 9.0
 TARGET = 1e-13  # relative to the size of the integrand
-ACCEPTED = 1e-9  # an estimate worse than this is no quadrature result
+ACCEPTED = 1e-9  # relative to the integrand's size: an estimate worse than this is no result
 _CHUNK = 2_000_000  # integrand values held at once
 _INV_ROOT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -61,11 +61,10 @@ def _mean_1d_block(
         return f.function([mean[:, None] + std[:, None] * z], entries) * (np.exp(-0.5 * z * z) * _INV_ROOT_2PI)
 
     breaks = _kinks_1d(f, mean, std, entries)
-    rule = _trapezoid(integrand, len(entries), 1) if breaks is None else _panels(integrand, breaks)
-    return rule
+    return _trapezoid(integrand, len(entries)) if breaks is None else _panels(integrand, breaks)
 
 
-def _trapezoid(integrand: Callable[[np.ndarray], np.ndarray], count: int, _: int) -> tuple[np.ndarray, np.ndarray]:
+def _trapezoid(integrand: Callable[[np.ndarray], np.ndarray], count: int) -> tuple[np.ndarray, np.ndarray]:
     """Halve the step until nothing changes. New nodes lie between the old ones, which are not evaluated again."""
     step = 0.5
     z = np.arange(-REACH, REACH + step / 2, step)[None, :]
@@ -82,7 +81,8 @@ def _trapezoid(integrand: Callable[[np.ndarray], np.ndarray], count: int, _: int
         if (error <= TARGET * size).all():
             break
     # The rule converges geometrically: what the last halving changed bounds what the next would.
-    return np.broadcast_to(total, (count,)), np.broadcast_to(np.maximum(error, TARGET * size), (count,))
+    total, error, size = (np.broadcast_to(a, (count,)) for a in (total, error, size))
+    return total, _accepted(error, size)
 
 
 def _panels(integrand: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -94,7 +94,7 @@ def _panels(integrand: Callable[[np.ndarray], np.ndarray], breaks: np.ndarray) -
         _refuse_divergence(values)
         results.append((values * w).sum(axis=-1))
         size = (np.abs(values) * w).sum(axis=-1)
-    return results[1], np.maximum(np.abs(results[1] - results[0]), TARGET * size)
+    return results[1], _accepted(np.abs(results[1] - results[0]), size)
 
 
 def panel_nodes(breaks: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
@@ -110,6 +110,13 @@ def panel_nodes(breaks: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]
 @lru_cache(maxsize=8)
 def legendre(order: int) -> tuple[np.ndarray, np.ndarray]:
     return np.polynomial.legendre.leggauss(order)
+
+
+def _accepted(errors: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Error estimates, if they are those of a converged rule; particles, with an honest error, are better than one that is not."""
+    if (errors > ACCEPTED * sizes).any():
+        raise NotStructured("quadrature has not converged")
+    return np.maximum(errors, TARGET * sizes)
 
 
 def _checked(values: np.ndarray) -> np.ndarray:
@@ -200,17 +207,17 @@ def mean_2d(f: Integrand, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
 def _smooth_2d(f: Integrand, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """Trapezoid on a square grid, refined for the pairs that still change."""
     count = len(pairs.cov)
-    values, errors = np.zeros(count), np.full(count, np.inf)
+    values, errors, sizes = np.zeros(count), np.full(count, np.inf), np.zeros(count)
     left = np.arange(count)
     step = 0.75
     while len(left) and step > 0.02:
         step /= 2 if step < 0.7 else 1.5
         z = np.arange(-REACH_2D, REACH_2D + step / 2, step)
-        new, size = _grid_mean(f, pairs, left, z, step)
-        errors[left] = np.abs(new - values[left]) + TARGET * size
+        new, sizes[left] = _grid_mean(f, pairs, left, z, step)
+        errors[left] = np.abs(new - values[left])
         values[left] = new
-        left = left[errors[left] > 3 * TARGET * size]
-    return values, errors
+        left = left[errors[left] > 3 * TARGET * sizes[left]]
+    return values, _accepted(errors, sizes)
 
 
 def _grid_mean(
@@ -257,7 +264,7 @@ def _panels_2d(f: Integrand, p: Pairs, entries: np.ndarray) -> tuple[np.ndarray,
         weighted = inner * w1 * (np.exp(-0.5 * z1 * z1) * _INV_ROOT_2PI)
         results.append(weighted.sum(axis=1))
         size = np.abs(weighted).sum(axis=1)
-    return results[1], np.maximum(np.abs(results[1] - results[0]), TARGET * size)
+    return results[1], _accepted(np.abs(results[1] - results[0]), size)
 
 
 def _at(p: Pairs, z1: np.ndarray, z2: np.ndarray) -> list[np.ndarray]:
@@ -361,10 +368,3 @@ def series(a: np.ndarray, b: np.ndarray, rho: np.ndarray, terms: int) -> np.ndar
                 total += a[rows, k, None] * b[None, :, k]
         out[rows] = total
     return out
-
-
-def require(values: np.ndarray, errors: np.ndarray, size: np.ndarray | float = 1.0) -> tuple[np.ndarray, np.ndarray]:
-    """Refuse what has not converged: particles, with an honest error, are better then."""
-    if (errors > ACCEPTED * np.maximum(np.abs(values), size)).any():
-        raise NotStructured("quadrature has not converged")
-    return values, errors
