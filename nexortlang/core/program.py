@@ -176,7 +176,7 @@ class Inner(_Value):
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True)
 class Fluctuation(_Value):
-    """√n · avg(x) where x is linear in initial vectors of mean 0 that the rest of x does not depend on.
+    """√m · avg(x), m the size of x's width, where x is linear in initial vectors of mean 0 that the rest of x does not depend on.
 
     Power 0: in the limit a centred Gaussian scalar, Cov = E[x x′] (Gaussian by the central limit theorem given the rest).
     """

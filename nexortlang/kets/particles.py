@@ -121,7 +121,7 @@ class System:
         return self._chance[start : self._chance_used]
 
     def _fluctuation(self, v: Fluctuation) -> np.ndarray:
-        """√n avg(x), as a matrix of one row would make it: Σ ⟨q|x⟩ g over an orthonormal basis q with one normal g for each."""
+        """√m avg(x), m the size of the width, as a matrix of one row would make it: Σ ⟨q|x⟩ g over an orthonormal basis q with one normal g for each."""
         width = v.x.type.width
         x = columns(self._fetch(v.x))
         basis, normals = self._functionals.setdefault(width, (Rows(self._count), Rows(self._chance.shape[1])))
@@ -131,7 +131,7 @@ class System:
         new = independent_part(project_out(live, basis.array), 1e-7, len(x))
         basis.append(new)
         normals.append(fresh[: len(new)])
-        f = (x @ basis.array.T / self._count) @ normals.array / float(width.ratio) ** 0.5
+        f = (x @ basis.array.T / self._count) @ normals.array
         return from_columns(f, v.type.shape)
 
 
