@@ -1,4 +1,4 @@
-"""Computes the polynomial coefficients of nexortlang/entrywise/special.py and prints them with the error each polynomial leaves.
+"""Computes the polynomial coefficients of nexortlang/entrywise/special.py and jit/vector_math.py and prints them with the error each leaves.
 
     python tools/special_coefficients.py
 
@@ -137,11 +137,18 @@ def tail_quotient(t: Decimal) -> Decimal:
     return tail_of(s * s) / s
 
 
+def log1p_quotient(y: Decimal) -> Decimal:
+    """log((1 + z) / (1 - z)) / z with z = √y: log(1 + u) for z = u / (2 + u)."""
+    z = y.sqrt()
+    return ((1 + z) / (1 - z)).ln() / z if z else D(2)
+
+
 def main() -> None:
     polynomial("ERF_SMALL", erf_quotient, "0", "0.25", 8)
     polynomial("ERFCX", erfcx_quotient, "-1", "1", 22)
     polynomial("QUANTILE_CENTRE", central_quotient, "0", "5", 20)
     polynomial("QUANTILE_TAIL", tail_quotient, "-1", "0.788", 16)
+    polynomial("LOG1P", log1p_quotient, "0", str(ONE / 9), 10)
 
 
 if __name__ == "__main__":

@@ -163,6 +163,26 @@ def substitute(roots: Sequence[Expression], by: Mapping[Expression, Expression])
     return tuple(new[r] for r in roots)
 
 
+def separate(
+    roots: Sequence[Expression], varies: Mapping[int, frozenset[Any]], everything: frozenset[Any]
+) -> tuple[tuple[Expression, ...], tuple[Expression, ...]]:
+    """Takes out of the roots what does not vary over everything, so that it can be computed once, on fewer numbers.
+
+    `varies[k]` is the set of loops that leaf k varies over. Returns the roots in new leaves 0, 1, … and the expressions that those stand for: leaves
+    of the roots, and the largest subexpressions that vary over less than everything.
+    """
+    order = schedule(roots)
+    over: dict[Expression, frozenset[Any]] = {}
+    for e in order:
+        over[e] = varies[e.index] if e.is_leaf else frozenset().union(*(over[a] for a in e.args))
+    parts: dict[Expression, Expression] = {}
+    operands = [a for e in order if e.args and over[e] == everything for a in e.args]
+    for e in [*operands, *roots]:
+        if not e.is_const and (e.is_leaf or over[e] != everything) and e not in parts:
+            parts[e] = leaf(len(parts))
+    return substitute(roots, parts), tuple(parts)
+
+
 def simplify(e: Expression) -> Expression:
     """`build` applied from the leaves up."""
     return substitute((e,), {})[0]
@@ -202,7 +222,7 @@ def extract(
 
 # ---------------------------------------------------------------------------- evaluation
 
-_BLOCK = 16384  # numbers: one array of a block stays in the second-level cache
+_BLOCK = 8192  # numbers: one array of a block stays in the second-level cache
 
 
 def evaluate(roots: Sequence[Expression], arrays: Sequence[Any]) -> tuple[Any, ...]:
