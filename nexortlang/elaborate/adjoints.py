@@ -31,7 +31,7 @@ def is_one(v: Value) -> bool:
 
 
 def multiply(b: Builder, x: Value, y: Value) -> Value:
-    """x · y with constants gathered in front, ones dropped and powers of n pulled out."""
+    """x · y with constants gathered in front (of the scalar, if one is), ones dropped and powers of n pulled out."""
     if isinstance(x, Scale):
         return b.scale(multiply(b, x.x, y), x.exponent)
     if isinstance(y, Scale):
@@ -40,13 +40,17 @@ def multiply(b: Builder, x: Value, y: Value) -> Value:
         x, y = y, x
     if is_one(x) and np.broadcast_shapes(x.type.shape, y.type.shape) == y.type.shape:
         return y
-    match x, y:
-        case Const(), Map(op="mul", args=(Const() as c, rest)) if x.array.size == 1 or c.array.size == 1:
-            return multiply(b, b.mul(x, c), rest)
-        case Map(op="mul", args=(Const() as c, rest)), _ if not isinstance(y, Const):
-            return multiply(b, c, multiply(b, rest, y))
-        case _, Map(op="mul", args=(Const() as c, rest)) if not isinstance(x, Const):
-            return multiply(b, c, multiply(b, x, rest))
+    if isinstance(x, Const):
+        match y:
+            case Map(op="mul", args=(Const() as c, rest)) if x.array.size == 1 or c.array.size == 1:
+                return multiply(b, b.mul(x, c), rest)
+        return b.mul(x, y)
+    for first, second in ((x, y), (y, x)):
+        match first:
+            case Map(op="mul", args=(Const() as c, rest)) if first.type.is_scalar == second.type.is_scalar:
+                return multiply(b, c, multiply(b, rest, second))
+            case Map(op="mul", args=(Const() as c, rest)) if second.type.is_scalar:
+                return multiply(b, multiply(b, c, second), rest)
     return b.mul(x, y)
 
 
@@ -165,7 +169,6 @@ class AdjointAlgebra:
     def __init__(self, b: Builder) -> None:
         self.b = b
         self.one = b.const(1.0)
-        self._ones: dict[Width, Value] = {}
 
     # -- in and out
 
@@ -191,9 +194,11 @@ class AdjointAlgebra:
 
     def ones(self, width: Width) -> Value:
         """The vector of ones."""
-        if width not in self._ones:
-            self._ones[width] = self.b.init_vector("one", width, "normal", np.array(1.0), np.array(0.0))
-        return self._ones[width]
+        kept = self.b.memo["ones"]
+        if width not in kept:
+            kept[width] = self.b.init_vector("one", width, "normal", np.array(1.0), np.array(0.0))
+        found: Value = kept[width]
+        return found
 
     # -- linear steps
 
