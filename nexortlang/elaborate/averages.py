@@ -188,15 +188,13 @@ class _Assembly:
         if any(len(f.value.type.slots) > 1 for f in group):
             whole = self._multiplied(group, keep)
             return Factor(average_whole(b, whole.value, self.slots, len(group) == 1), whole.labels)
-        vectors = [Factor(b.rename(f.value, {f.value.type.slots[0]: 0}), f.labels) for f in group]
-        if len(vectors) == 1:
-            (only,) = vectors
+        if len(group) == 1:
+            (only,) = group
             root = _square_root(only.value)
             if root is None:
-                return self._summed(Factor(average(b, only.value, (0,)), only.labels), keep)
-            if root.type.shape != only.value.type.shape:
-                root = b.broadcast(root, only.value.type.shape)
-            vectors = [Factor(root, only.labels)] * 2
+                return self._summed(Factor(average(b, only.value, only.value.type.slots), only.labels), keep)
+            group = [Factor(b.broadcast(root, only.value.type.shape), only.labels)] * 2
+        vectors = [Factor(b.rename(f.value, {f.value.type.slots[0]: 0}), f.labels) for f in group]
         last = vectors[-1]
         first = self._multiplied(vectors[:-1], keep | frozenset(last.labels))
         if first.value.id > last.value.id:
