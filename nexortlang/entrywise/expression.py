@@ -10,7 +10,9 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from hashlib import blake2b
+from math import prod
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -230,44 +232,59 @@ def evaluate(roots: Sequence[Expression], arrays: Sequence[Any]) -> tuple[Any, .
 
     Large arrays go through in stretches of the first axis, so that intermediate results stay in the cache.
     """
+    roots = tuple(roots)
     inputs = [np.asarray(a, dtype=float) for a in arrays]
     shape = np.broadcast_shapes(*(a.shape for a in inputs))
-    order = schedule(roots)
-    size = int(np.prod(shape))
+    steps = _steps(roots)
+    size = prod(shape)
     with np.errstate(all="ignore"):
-        if size <= _BLOCK or len(order) <= 2 or shape[0] == 1:
-            return tuple(_full(v, shape) for v in _run(order, roots, inputs))
+        if size <= _BLOCK or len(steps) <= 2 or shape[0] == 1:
+            return tuple(_full(v, r, shape) for v, r in zip(_run(steps, roots, inputs), roots, strict=True))
         out = tuple(np.empty(shape) for _ in roots)
-        step = max(1, _BLOCK * shape[0] // size)
+        stretch = max(1, _BLOCK * shape[0] // size)
         moving = [a.ndim == len(shape) and a.shape[0] > 1 for a in inputs]
-        for start in range(0, shape[0], step):
-            part = slice(start, start + step)
-            values = _run(order, roots, [a[part] if m else a for a, m in zip(inputs, moving, strict=True)])
+        for start in range(0, shape[0], stretch):
+            part = slice(start, start + stretch)
+            values = _run(steps, roots, [a[part] if m else a for a, m in zip(inputs, moving, strict=True)])
             for o, v in zip(out, values, strict=True):
                 o[part] = v
     return out
 
 
-def _run(order: list[Expression], roots: Sequence[Expression], inputs: Sequence[np.ndarray]) -> list[Any]:
-    """One pass; an intermediate result is dropped after its last use."""
-    last_use = {a: k for k, e in enumerate(order) for a in e.args}
-    last_use.update((r, len(order)) for r in roots)
+@lru_cache(maxsize=4096)
+def _steps(roots: tuple[Expression, ...]) -> tuple[tuple[Expression, tuple[Expression, ...]], ...]:
+    """The schedule, each step with what is used there for the last time."""
+    order = schedule(roots)
+    last = {a: e for e in order for a in e.args}
+    ending: dict[Expression, list[Expression]] = {}
+    for a, e in last.items():
+        if a not in roots:
+            ending.setdefault(e, []).append(a)
+    return tuple((e, tuple(ending.get(e, ()))) for e in order)
+
+
+def _run(
+    steps: Iterable[tuple[Expression, tuple[Expression, ...]]],
+    roots: Sequence[Expression],
+    inputs: Sequence[np.ndarray],
+) -> list[Any]:
     values: dict[Expression, Any] = {}
-    for k, e in enumerate(order):
+    for e, done in steps:
         if e.is_leaf:
             values[e] = inputs[e.index]
         elif e.is_const:
             values[e] = e.value
         else:
             values[e] = OPS[e.op].numpy(*(values[a] for a in e.args))
-            for a in set(e.args):
-                if last_use[a] == k:
-                    del values[a]
+            for a in done:
+                del values[a]
     return [values[r] for r in roots]
 
 
-def _full(value: Any, shape: tuple[int, ...]) -> Any:
-    """A fresh array of this shape (a root may be an input itself, or a constant)."""
+def _full(value: Any, root: Expression, shape: tuple[int, ...]) -> Any:
+    """The root's value in this shape, in memory of its own."""
+    if root.args and np.shape(value) == shape:
+        return value
     return np.array(np.broadcast_to(value, shape))
 
 

@@ -142,7 +142,7 @@ def _engine(
             kernel = loader.load(source)
             if kernel is not None:
                 return kernel, _KERNEL_BLOCK, parallel
-    return _in_numpy(body, kinds), _NUMPY_BLOCK, numpy > costs.PARALLEL_FROM
+    return _in_numpy(body, kinds), _NUMPY_BLOCK, False  # threads would only fight for the interpreter
 
 
 def _in_numpy(body: Expression, kinds: tuple[Kind, ...]) -> Chunk:
@@ -153,7 +153,8 @@ def _in_numpy(body: Expression, kinds: tuple[Kind, ...]) -> Chunk:
     ) -> None:
         rows = {"x": iter(x[:, None, :]), "y": iter(y[:, :, None]), "pair": iter(products), "scalar": iter(scalars)}
         (value,) = evaluate((body,), [next(rows[k]) for k in kinds])
-        value = np.array(np.broadcast_to(value, (y.shape[1], x.shape[1])))
+        if value.shape != (y.shape[1], x.shape[1]):
+            value = np.array(np.broadcast_to(value, (y.shape[1], x.shape[1])))
         i = np.arange(max(0, -same), min(x.shape[1], y.shape[1] - same))
         value[i + same, i] = 0.0
         total += value.sum(axis=0)
