@@ -372,3 +372,9 @@ def test_pieces_of_leaky_relu() -> None:
     plus, minus = closed_forms.pieces(node) or ({}, {})
     assert float(plus[1]) == 1.0
     assert float(minus[1]) == pytest.approx(0.1)
+
+
+def test_a_jump_at_a_computed_scalar_is_refused() -> None:
+    b = Builder()
+    with pytest.raises(JumpAtAtom):
+        limit(b.map("sign", b.avg(normal(b), [0])))

@@ -47,7 +47,7 @@ from nexortlang.kets.atoms import (
     operation,
     transform,
 )
-from nexortlang.kets.expectation import Answer, Frame, mean_of_product
+from nexortlang.kets.expectation import Answer, Frame, JumpAtAtom, mean_of_product
 from nexortlang.kets.linear import (
     Dense,
     Lin,
@@ -735,6 +735,7 @@ def _as_ket(r: Result) -> Ket:
 def _answer(op: str, args: Sequence[Answer], shape: tuple[int, ...], method: Method) -> Answer:
     """A function of numbers, its error carried through by differences."""
     values = [a.value for a in args]
+    _refuse_jump(op, args)
     value = np.broadcast_to(np.asarray(OPS[op].numpy(*values), dtype=float), shape)
     error = 0.0
     for k, a in enumerate(args):
@@ -743,6 +744,18 @@ def _answer(op: str, args: Sequence[Answer], shape: tuple[int, ...], method: Met
             change = np.abs(moved - value)
             error += float(np.nanmax(change, initial=0.0))
     return Answer(value, method, error)
+
+
+def _refuse_jump(op: str, args: Sequence[Answer]) -> None:
+    """sign(c) and the like have no limit when c is computed and tends to the jump itself: finite widths fall on either side."""
+    if op in ("sign", "step"):
+        gap, size = args[0].value, np.ones(())
+    elif op in ("lt", "le", "gt", "ge"):
+        gap, size = args[0].value - args[1].value, np.abs(args[0].value) + np.abs(args[1].value)
+    else:
+        return
+    if np.any(np.abs(gap) <= 1e-14 * size + sum(a.error for a in args)):
+        raise JumpAtAtom
 
 
 def _identity_of(a: Result) -> Hashable:

@@ -21,6 +21,7 @@ REACH = 12.0  # standard deviations covered in one dimension
 REACH_2D = 9.0
 TARGET = 1e-13  # relative to the size of the integrand
 ACCEPTED = 1e-9  # relative to the integrand's size: an estimate worse than this is no result
+MOST_EVALUATIONS = 3e9  # of an integrand, in one call: about a minute
 _CHUNK = 2_000_000  # integrand values held at once
 _INV_ROOT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
@@ -199,6 +200,8 @@ class Pairs:
 
 def mean_2d(f: Integrand, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     """E f(u, v) for P pairs: values and error estimates, arrays (P,)."""
+    if len(pairs.cov) * (30_000 if f.switches else 5_000) > MOST_EVALUATIONS:
+        raise NotStructured("quadrature over very many pairs")
     if f.switches:
         return _blocks(f, pairs, _panels_2d, 64)
     return _smooth_2d(f, pairs)
