@@ -261,6 +261,11 @@ class Builder:
         t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
         return self._share(("scale", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
 
+    def label(self, value: Value, name: str) -> None:
+        """Gives a value without a name one, for printing: the only field that may change after a value is built."""
+        if not value.name and not isinstance(value, Const):
+            object.__setattr__(value, "name", name)
+
     # -- short forms
 
     def add(self, x: Value, y: Value) -> Value:

@@ -7,7 +7,7 @@ the other places that share the blame, and a hint: the remedy. The lesson behind
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from nexortlang.source import Span
@@ -41,3 +41,7 @@ class NexortError(Exception):
     def __init__(self, *diagnostics: Diagnostic) -> None:
         super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
         self.diagnostics = diagnostics
+
+    def at(self, span: Span) -> NexortError:
+        """The same mistakes, at this place where they have none."""
+        return NexortError(*(d if d.span is not None else replace(d, span=span) for d in self.diagnostics))

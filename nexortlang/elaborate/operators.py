@@ -222,6 +222,14 @@ def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Opera
     return Operator(A.rows, A.cols, A.shape, tuple(terms))
 
 
+def positions(A: Operator) -> np.ndarray:
+    """The flat positions in its variable's family that a named operator stands for."""
+    named = _named(A)
+    if named is None:
+        raise TypeRuleError("positions of a matrix without a name")
+    return named.members
+
+
 def updated(b: Builder, A: Operator, value: Value) -> Operator:
     """A with the outer value added to its entries (`A[i, j] += value`), under the same name."""
     named = _required_name(b, A)

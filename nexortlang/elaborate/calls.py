@@ -1,0 +1,125 @@
+"""Calling a `def` or an optimizer, and matching arguments to parameters.
+
+Guarantees: arguments are evaluated once, in the caller's frame; the body runs in a frame of its own whose free names are looked up at the top
+level of its file; no recursion; an optimizer's states live on per call place and target.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+from nexortlang.diagnostics import Label
+from nexortlang.elaborate.arithmetic import const
+from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
+from nexortlang.elaborate.describe import error
+from nexortlang.elaborate.values import At, Function, Nothing, Poison, Surface, Variable
+from nexortlang.source import Span
+from nexortlang.syntax import ast
+
+
+@dataclass(frozen=True, slots=True)
+class Param:
+    """A parameter as matching needs it."""
+
+    name: str
+    required: bool = True
+
+
+def match_arguments(
+    what: str, parameters: Sequence[Param], call: ast.Call, declared: Span | None = None
+) -> dict[str, ast.Expr]:
+    """The argument expression for each parameter that is given."""
+    names = [p.name for p in parameters]
+    signature = f"{what}({', '.join(p.name if p.required else f'{p.name} = …' for p in parameters)})"
+    labels = (Label(declared, f"{what} is defined here"),) if declared is not None else ()
+    if len(call.args) > len(names):
+        raise error(
+            "NX110",
+            f"expected at most {len(names)} arguments for {what}, found {len(call.args)}",
+            call.span,
+            *labels,
+            hint=signature,
+        )
+    given: dict[str, ast.Expr] = dict(zip(names, call.args, strict=False))
+    for keyword in call.keywords:
+        if keyword.name not in names:
+            close = get_close_matches(keyword.name, names, n=1)
+            raise error(
+                "NX109",
+                f"{what} has no parameter {keyword.name}",
+                keyword.span,
+                *labels,
+                hint=f"did you mean {close[0]}?" if close else signature,
+            )
+        if keyword.name in given:
+            raise error("NX110", f"the argument {keyword.name} of {what} is given twice", keyword.span, *labels)
+        given[keyword.name] = keyword.value
+    missing = [p.name for p in parameters if p.required and p.name not in given]
+    if missing:
+        raise error(
+            "NX110",
+            f"expected an argument {missing[0]} for {what}, found none",
+            call.span,
+            *labels,
+            hint=signature,
+        )
+    return given
+
+
+def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Callable[[ast.Expr], At]) -> Surface:
+    """The value that a def or an optimizer returns for these arguments."""
+    node = function.node
+    parameters = [Param(p.name.id, p.default is None) for p in node.parameters]
+    given = match_arguments(function.name, parameters, call, node.name.span)
+    for site in cx.calls:
+        if site.function.node is node:
+            raise error(
+                "NX108",
+                f"{function.name} calls itself",
+                call.span,
+                Label(node.name.span, "it is defined here"),
+                hint="there is no recursion: write a for loop",
+            )
+    frame = Frame(home=function.home.top)
+    for name, expr in given.items():
+        at = evaluate(expr)
+        history = at.variable.history if at.variable is not None else ()
+        frame.names[name] = Variable(at.value, expr.span, history or (at.value,))
+    is_optimizer = isinstance(node, ast.OptimizerDef)
+    state_key = _state_key(cx, call.span) if is_optimizer else None
+    with cx.inside(frame, CallSite(function, call.span, cx.target)):
+        for p in node.parameters:
+            if p.name.id not in frame.names and p.default is not None:
+                cx.bind(p.name.id, evaluate(p.default).value, p.default.span)
+        if state_key is not None:
+            return _run_optimizer(cx, frame, state_key, node)
+        result = cx.run_body(cx, node.body)
+    if isinstance(result, Poison):
+        raise Silenced
+    return Nothing() if result is None else result
+
+
+def _state_key(cx: Context, span: Span) -> object:
+    """The call's place, its callers' places, and the target of every statement on the way."""
+    places = [(site.span, site.target) for site in cx.calls]
+    return (*places, (span, cx.target))
+
+
+def _run_optimizer(cx: Context, frame: Frame, key: object, node: ast.Def | ast.OptimizerDef) -> Surface:
+    """One step of an optimizer: its states and its count come back, and are kept after it."""
+    kept = cx.states.get(key, {})
+    count = kept["step"].value.array + 1 if "step" in kept else 1  # type: ignore[union-attr]
+    cx.bind("step", const(count), node.name.span)
+    step = frame.names["step"]
+    saved, cx.kept_states = cx.kept_states, kept
+    try:
+        result = cx.run_body(cx, node.body)
+    finally:
+        cx.kept_states = saved
+    states = [s.name.id for s in node.body if isinstance(s, ast.State)]
+    cx.states[key] = {name: frame.names[name] for name in states if name in frame.names} | {"step": step}
+    if result is None or isinstance(result, Poison):
+        raise Silenced
+    return result

@@ -1,0 +1,192 @@
+"""The state of a running elaboration: the frames of names, the call stack, loops, diagnostics and the builder.
+
+Every pass function of this package takes the `Context`. A mistake is raised as NexortError and caught at the statement it stands in, which
+binds its targets to `Poison`; what depends on a Poison raises `Silenced` and is skipped without a word.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from nexortlang.core.build import Builder
+from nexortlang.core.program import Value, Width
+from nexortlang.diagnostics import Diagnostic, Label, NexortError
+from nexortlang.elaborate.describe import error
+from nexortlang.elaborate.values import Function, Poison, Surface, Variable
+from nexortlang.source import Span
+from nexortlang.syntax import ast
+
+if TYPE_CHECKING:
+    from nexortlang.files import Files
+
+MAX_DIAGNOSTICS = 100
+
+
+class Silenced(Exception):
+    """The statement depends on one that is wrong already."""
+
+
+class Stopped(Exception):
+    """The whole run ends: a limit is reached, or there are too many mistakes."""
+
+
+@dataclass(slots=True, eq=False)
+class Frame:
+    """The names of one level: a file's top level, or one call of a `def` (then `home` is the top level of the def's file)."""
+
+    names: dict[str, Variable] = field(default_factory=dict)
+    home: Frame | None = None
+    is_main: bool = False
+    indices: dict[str, int] = field(default_factory=dict)
+    ended_loops: dict[str, Span] = field(default_factory=dict)
+
+    @property
+    def top(self) -> Frame:
+        return self.home or self
+
+    def find(self, name: str) -> Variable | None:
+        found = self.names.get(name)
+        return found if found is not None or self.home is None else self.home.names.get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class CallSite:
+    """A call in progress: who is called, where, and for which target of a statement."""
+
+    function: Function
+    span: Span
+    target: tuple[object, ...]
+
+
+@dataclass(slots=True, eq=False)
+class Context:
+    builder: Builder
+    files: Files
+    builtins: dict[str, Surface]
+    run_body: Callable[[Context, tuple[ast.Stmt, ...]], Surface | None]
+    load_module: Callable[[Context, ast.Name | ast.String], Surface]
+    settings: dict[str, np.ndarray]
+    max_steps: int
+    interactive: bool = False
+    frame: Frame = field(default_factory=lambda: Frame(is_main=True))
+    calls: list[CallSite] = field(default_factory=list)
+    target: tuple[object, ...] = ()
+    loops: list[int] = field(default_factory=list)
+    active_slots: set[int] = field(default_factory=set)
+    kept_states: dict[str, Variable] | None = None
+    steps: int = 0
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    constant_vectors: dict[tuple[Width, tuple[int, ...], float], Value] = field(default_factory=dict)
+    states: dict[object, dict[str, Variable]] = field(default_factory=dict)
+    statements: dict[object, int] = field(default_factory=dict)
+    random_scalars: dict[int, bool] = field(default_factory=dict)
+    limits_reached: list[Diagnostic] = field(default_factory=list)
+    has_fluctuation: bool = False
+    scanned: int = 0
+
+    # -- names
+
+    def lookup(self, name: ast.Name) -> Variable:
+        """The variable that a name stands for here. Built-in functions come last, so they can be redefined."""
+        found = self.frame.find(name.id)
+        if found is None:
+            if name.id not in self.builtins:
+                raise self.unknown_name(name)
+            return Variable(self.builtins[name.id], name.span)
+        if isinstance(found.value, Poison):
+            raise Silenced
+        return found
+
+    def is_bound(self, name: str) -> bool:
+        return self.frame.find(name) is not None or name in self.builtins
+
+    def bind(self, name: str, value: Surface, span: Span, *, is_const: bool = False) -> None:
+        """A new binding, as by `=`: its history starts here."""
+        self.frame.names[name] = Variable(value, span, (value,), is_const)
+
+    def update(self, name: str, value: Surface) -> None:
+        """An update, as by `-=`: the history goes on, in this frame."""
+        old = self.frame.find(name)
+        if old is None:
+            raise AssertionError(f"{name} is updated and not bound")
+        self.frame.names[name] = Variable(value, old.span, (*old.history, value), old.is_const)
+
+    def unknown_name(self, name: ast.Name) -> NexortError:
+        if name.id in self.frame.ended_loops:
+            where = self.frame.ended_loops[name.id]
+            return error(
+                "NX101",
+                f"{name.id} is a loop variable, and its loop has ended",
+                name.span,
+                Label(where, "the loop"),
+                hint="bind its value to another name inside the loop",
+            )
+        known = [*self.frame.names, *self.frame.top.names, *self.builtins]
+        close = get_close_matches(name.id, known, n=1, cutoff=0.6)
+        hint = f"did you mean {close[0]}?" if close else "bind it before this line: a width, a const, a draw with ~, or ="
+        return error("NX101", f"unknown name {name.id}", name.span, hint=hint)
+
+    # -- calls and loops
+
+    def step(self, span: Span) -> None:
+        """Counts one executed statement."""
+        self.steps += 1
+        if self.steps > self.max_steps:
+            self.report(
+                Diagnostic(
+                    "NX506",
+                    f"the program runs more than {self.max_steps} statements",
+                    span,
+                    hint="make the loop shorter, or raise the limit with --max-steps",
+                )
+            )
+            raise Stopped
+
+    @contextmanager
+    def inside(self, frame: Frame, site: CallSite) -> Iterator[None]:
+        """Runs a def's body: its own names, its caller on the stack, no indices of the caller."""
+        saved = self.frame, self.target
+        self.calls.append(site)
+        self.frame, self.target = frame, ()
+        try:
+            yield
+        finally:
+            self.calls.pop()
+            self.frame, self.target = saved
+
+    def constant_vector(self, width: Width, shape: tuple[int, ...], value: float) -> Value:
+        """zeros(n, …) and ones(n, …): vectors without randomness, one core value each."""
+        key = (width, shape, value)
+        if key not in self.constant_vectors:
+            name = "zeros" if value == 0.0 else "ones"
+            mean = np.full(shape, value)
+            self.constant_vectors[key] = self.builder.init_vector(name, width, "normal", mean, np.zeros(shape))
+        return self.constant_vectors[key]
+
+    # -- diagnostics
+
+    def report(self, diagnostic: Diagnostic) -> None:
+        """Adds a diagnostic once per code and place, with the calls that led there."""
+        known = {(d.code, d.span) for d in self.diagnostics}
+        if (diagnostic.code, diagnostic.span) in known:
+            return
+        labels = diagnostic.labels + tuple(
+            Label(site.span, f"in this call of {site.function.name}") for site in reversed(self.calls[-3:])
+        )
+        self.diagnostics.append(replace(diagnostic, labels=labels))
+        if len(self.diagnostics) >= MAX_DIAGNOSTICS:
+            raise Stopped
+
+    def report_all(self, diagnostics: Iterable[Diagnostic]) -> None:
+        for diagnostic in diagnostics:
+            self.report(diagnostic)
+
+    def label_from(self, start: int, label: Label) -> None:
+        """Adds a label to every diagnostic from number `start` on."""
+        self.diagnostics[start:] = [replace(d, labels=(*d.labels, label)) for d in self.diagnostics[start:]]

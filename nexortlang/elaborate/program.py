@@ -1,0 +1,162 @@
+"""From the syntax tree to the core program, by running the program on abstract values.
+
+In: a module, the files beside it, values for its top-level consts. Out: the core program and every mistake that was found. Guarantees: never
+raises, whatever the tree; a program without errors obeys every rule of LANGUAGE.md, and its core every type rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+
+from nexortlang.check.resolve import resolve
+from nexortlang.check.scopes import module_name
+from nexortlang.core.build import Builder
+from nexortlang.core.program import Program
+from nexortlang.diagnostics import Diagnostic, Label, NexortError
+from nexortlang.elaborate.builtins import BUILTINS
+from nexortlang.elaborate.context import Context, Frame, Silenced, Stopped
+from nexortlang.elaborate.describe import error
+from nexortlang.elaborate.statements import run_block
+from nexortlang.elaborate.values import ModuleValue, Surface
+from nexortlang.files import Files
+from nexortlang.settings import DEFAULT_MAX_STEPS
+from nexortlang.syntax import ast
+from nexortlang.syntax.parser import parse
+
+
+def elaborate(
+    module: ast.Module,
+    files: Files,
+    settings: Mapping[str, object] | None = None,
+    max_steps: int = DEFAULT_MAX_STEPS,
+) -> tuple[Program, list[Diagnostic]]:
+    """The core program of a file, and what is wrong with it in the order of the text. `settings` replace top-level consts."""
+    settings = dict(settings or {})
+    elaborator = Elaborator(files, settings, max_steps)
+    mistakes = _misdirected_settings(module, settings)
+    mistakes += elaborator.run(module.body)
+    return elaborator.program, mistakes
+
+
+class Elaborator:
+    """Runs statements one after the other, keeping names, the builder and the program between calls."""
+
+    def __init__(
+        self,
+        files: Files,
+        settings: Mapping[str, object] | None = None,
+        max_steps: int = DEFAULT_MAX_STEPS,
+        *,
+        interactive: bool = False,
+    ) -> None:
+        """`interactive`: a const may be declared again, and an expression that stands alone is shown."""
+        self._modules = Modules()
+        self._context = Context(
+            builder=Builder(),
+            files=files,
+            builtins=BUILTINS,
+            run_body=run_block,
+            load_module=self._modules.load,
+            settings={name: _array(name, value) for name, value in (settings or {}).items()},
+            max_steps=max_steps,
+            interactive=interactive,
+        )
+
+    @property
+    def program(self) -> Program:
+        return self._context.builder.program
+
+    @property
+    def names(self) -> list[str]:
+        """The names that are bound now, the built-in functions included: what a prompt can complete."""
+        return sorted({*self._context.frame.names, *self._context.builtins})
+
+    def run(self, statements: tuple[ast.Stmt, ...]) -> list[Diagnostic]:
+        """Executes statements. If they hold an error, names, shows and assertions are as they were before."""
+        cx = self._context
+        names, ended = dict(cx.frame.names), dict(cx.frame.ended_loops)
+        counts = len(self.program.widths), len(self.program.shows), len(self.program.assertions)
+        cx.diagnostics, cx.steps = [], 0
+        try:
+            run_block(cx, statements)
+            cx.report_all(resolve(statements, known={*names, *cx.builtins}))
+        except Stopped:
+            cx.frame = cx.frame.top
+        found = cx.diagnostics
+        if any(d.severity == "error" for d in found):
+            cx.frame.names, cx.frame.ended_loops = names, ended
+            del self.program.widths[counts[0] :], self.program.shows[counts[1] :]
+            del self.program.assertions[counts[2] :]
+        return sorted(found, key=_place)
+
+
+def _place(d: Diagnostic) -> tuple[str, int]:
+    return (d.span.source.name, d.span.start) if d.span is not None else ("", -1)
+
+
+def _array(name: str, value: object) -> np.ndarray:
+    try:
+        return np.array(value, dtype=float)
+    except (ValueError, TypeError):
+        raise error("NX508", f"--set {name}: expected a number or an array of numbers", None) from None
+
+
+def _misdirected_settings(module: ast.Module, settings: Mapping[str, object]) -> list[Diagnostic]:
+    """NX112 for every setting that is no top-level const."""
+    consts = [s.name.id for s in module.body if isinstance(s, ast.ConstDecl)]
+    found = []
+    for name in settings:
+        if name not in consts:
+            close = get_close_matches(name, consts, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"the consts are {', '.join(consts) or 'none'}"
+            found.append(Diagnostic("NX112", f"--set {name}: the program has no top-level const of this name", hint=hint))
+    return found
+
+
+# ---------------------------------------------------------------------------- modules
+
+
+@dataclass(slots=True)
+class Modules:
+    """Modules by file: each is run once."""
+
+    loaded: dict[Path, ModuleValue] = field(default_factory=dict)
+    loading: list[Path] = field(default_factory=list)
+
+    def load(self, cx: Context, module: ast.Name | ast.String) -> Surface:
+        """The module of an import statement."""
+        is_path = isinstance(module, ast.String)
+        name = module.value if isinstance(module, ast.String) else module.id
+        try:
+            source, path = cx.files.module_source(name, is_path)
+        except NexortError as problem:
+            raise problem.at(module.span) from None
+        if path in self.loading:
+            raise error("NX108", f"the import of {name} leads back to itself", module.span)
+        if path not in self.loaded:
+            tree, mistakes = parse(source)
+            frame = Frame()
+            saved = cx.frame, len(cx.diagnostics)
+            self.loading.append(path)
+            cx.frame = frame
+            try:
+                cx.report_all(mistakes)
+                if not mistakes:
+                    run_block(cx, tuple(s for s in tree.body if isinstance(s, MODULE_STATEMENTS)))
+                    cx.report_all(resolve(tree.body, known=set(cx.builtins), is_module=True))
+            finally:
+                cx.frame = saved[0]
+                self.loading.pop()
+            if any(d.severity == "error" for d in cx.diagnostics[saved[1] :]):
+                cx.label_from(saved[1], Label(module.span, f"{module_name(module)} is imported here"))
+                raise Silenced
+            self.loaded[path] = ModuleValue(module_name(module), frame)
+        return self.loaded[path]
+
+
+MODULE_STATEMENTS = (ast.ConstDecl, ast.Def, ast.OptimizerDef, ast.Import, ast.FromImport)

@@ -1,0 +1,496 @@
+"""Executing statements.
+
+In: statements in order. Effects: names are bound in the current frame, shows and assertions are added to the program, mistakes to the
+context. A statement with a mistake binds what it would have bound to Poison, and execution goes on with the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import assert_never
+
+import numpy as np
+
+from nexortlang.check.scopes import bound_names
+from nexortlang.core.program import Assertion, Fluctuation, InitScalar, Show, Value, Width, operands
+from nexortlang.diagnostics import Label, NexortError
+from nexortlang.elaborate import index_notation, matrices, operators, subscripts, updates
+from nexortlang.elaborate.arithmetic import (
+    broadcast_shape,
+    const,
+    core,
+    is_vanishing,
+    needs_const,
+    number,
+    power_of,
+    rational,
+    require_power_0,
+    shape_of,
+)
+from nexortlang.elaborate.context import Context, Silenced
+from nexortlang.elaborate.describe import a_kind, blame, error, mend_text, power_text
+from nexortlang.elaborate.draws import draw
+from nexortlang.elaborate.expressions import evaluate, finite_positions, member_of_module
+from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.values import (
+    CORE_VALUES,
+    At,
+    ConstVal,
+    Function,
+    Indexed,
+    ModuleValue,
+    Nothing,
+    Poison,
+    Several,
+    Surface,
+    Variable,
+)
+from nexortlang.source import Span
+from nexortlang.syntax import ast
+
+
+def run_block(cx: Context, body: Sequence[ast.Stmt]) -> Surface | None:
+    """Runs statements; the value of the `return` that was met, if any."""
+    for statement in body:
+        cx.step(statement.span)
+        try:
+            result = execute(cx, statement)
+        except NexortError as problem:
+            for diagnostic in problem.diagnostics:
+                cx.report(diagnostic)
+            result = poison(cx, statement)
+        except Silenced:
+            result = poison(cx, statement)
+        if result is not None:
+            return result
+    return None
+
+
+def poison(cx: Context, statement: ast.Stmt) -> Surface | None:
+    """What is left of a statement with a mistake: its names are bound, to nothing that could cause another message."""
+    for name in bound_names(statement):
+        cx.frame.names[name.id] = Variable(Poison(), name.span)
+    return Poison() if isinstance(statement, ast.Return) and cx.calls else None
+
+
+def execute(cx: Context, statement: ast.Stmt) -> Surface | None:
+    """Runs one statement; a value only from `return`."""
+    cx.target = ()
+    match statement:
+        case ast.WidthDecl():
+            _width(cx, statement)
+        case ast.ConstDecl():
+            _const(cx, statement)
+        case ast.Draw(name=name):
+            cx.target = (name.id,)
+            _require_free(cx, name)
+            cx.bind(name.id, draw(cx, statement), name.span)
+        case ast.Assign():
+            _assign(cx, statement)
+        case ast.AugAssign():
+            _augment(cx, statement)
+        case ast.Def(name=name) | ast.OptimizerDef(name=name):
+            _require_free(cx, name)
+            cx.bind(name.id, Function(statement, cx.frame.top), name.span)
+        case ast.State():
+            _state(cx, statement)
+        case ast.Return(value=value):
+            if not cx.calls:
+                raise error("NX111", "return stands only in a def", statement.span)
+            return _returned(cx, evaluate(cx, value))
+        case ast.For():
+            return _for(cx, statement)
+        case ast.If():
+            return _if(cx, statement)
+        case ast.Import():
+            _import(cx, statement)
+        case ast.FromImport():
+            _from_import(cx, statement)
+        case ast.Show():
+            _show(cx, statement)
+        case ast.Assert():
+            _assert(cx, statement)
+        case ast.ExprStmt():
+            _expression(cx, statement)
+        case _:
+            assert_never(statement)
+    return None
+
+
+# ---------------------------------------------------------------------------- declarations
+
+
+def _require_free(cx: Context, name: ast.Name) -> None:
+    """A width keeps its name: types are written with it."""
+    found = cx.frame.names.get(name.id)
+    if found is not None and isinstance(found.value, Width) and cx.frame is cx.frame.top:
+        raise error(
+            "NX105",
+            f"{name.id} is a width and cannot be bound again",
+            name.span,
+            Label(found.span, "declared here"),
+            hint="use another name",
+        )
+
+
+def _width(cx: Context, statement: ast.WidthDecl) -> None:
+    name = statement.name
+    _require_free(cx, name)
+    widths = cx.builder.program.widths
+    if any(w.name == name.id for w in widths):
+        raise error("NX105", f"the width {name.id} is declared twice", name.span, hint="a width is declared once, outside loops")
+    width = Width(name.id)
+    if statement.value is not None:
+        at = number(evaluate(cx, statement.value))
+        value = at.value
+        if not isinstance(value, ConstVal) or value.shape or value.power != 1 or not np.isfinite(value.array):
+            example = widths[0].name if widths else "n"
+            raise error(
+                "NX201",
+                f"expected a multiple of a width, found {a_kind(value)}",
+                at.span,
+                *blame(at)[1:],
+                hint=f"width {name.id} = 2*{example}" if widths else f"the first width stands alone: width {name.id}",
+            )
+        if value.array <= 0:
+            raise error("NX201", f"expected a positive ratio of widths, found {value.array:g}", at.span)
+        width = Width(name.id, rational(float(value.array)))
+    widths.append(width)
+    cx.bind(name.id, width, name.span)
+
+
+def _const(cx: Context, statement: ast.ConstDecl) -> None:
+    name = statement.name
+    _require_free(cx, name)
+    found = cx.frame.names.get(name.id)
+    if found is not None and found.is_const and found.span != name.span and not cx.interactive:
+        raise error(
+            "NX105", f"the const {name.id} is declared twice", name.span, Label(found.span, "first declared here")
+        )
+    if cx.frame.is_main and name.id in cx.settings:
+        cx.bind(name.id, const(cx.settings[name.id]), name.span, is_const=True)
+        return
+    at = number(evaluate(cx, statement.value))
+    if not isinstance(at.value, ConstVal):
+        raise needs_const(at, f"{name.id} is a const, known before the run; bind it with = alone")
+    cx.bind(name.id, at.value, name.span, is_const=True)
+
+
+def _state(cx: Context, statement: ast.State) -> None:
+    name = statement.name
+    kept = cx.kept_states or {}
+    if name.id in kept:
+        cx.frame.names[name.id] = kept[name.id]
+    else:
+        cx.bind(name.id, evaluate(cx, statement.value).value, name.span)
+
+
+# ---------------------------------------------------------------------------- binding
+
+
+def _assign(cx: Context, statement: ast.Assign) -> None:
+    targets = statement.targets
+    if len(targets) > 1:
+        at = evaluate(cx, statement.value)
+        for target, item in zip(targets, _unpacked(cx, at, len(targets), statement.span), strict=True):
+            _bind(cx, target, item)
+        return
+    (target,) = targets
+    cx.target = (target.span.text,)
+    if isinstance(target, ast.Subscript) and index_notation.starts_with_index(cx, target.items):
+        _assign_indexed(cx, target, statement)
+        return
+    _bind(cx, target, evaluate(cx, statement.value))
+
+
+def _bind(cx: Context, target: ast.Expr, at: At) -> None:
+    """target = value for one target: a name, or members of what a name stands for."""
+    value = at.value
+    if isinstance(value, Indexed):
+        raise error(
+            "NX102",
+            f"expected a value without free indices, found {a_kind(value)}",
+            at.span,
+            hint="write the index on the left side: y[i] = …",
+        )
+    if isinstance(value, (Nothing, str)):
+        raise error("NX201", f"expected a value, found {a_kind(value)}", at.span, hint="a def gives a value by return")
+    if isinstance(target, ast.Name):
+        _require_free(cx, target)
+        if isinstance(value, Operator):
+            value = operators.copy(cx.builder, value, target.id)
+        elif isinstance(value, CORE_VALUES):
+            cx.builder.label(value, target.id)  # type: ignore[arg-type]
+        cx.bind(target.id, value, target.span)
+        return
+    name, old, index = finite_positions(cx, target)
+    cx.bind(name.id, subscripts.set_members(cx, old, index, at, target.span), name.span)
+
+
+def _assign_indexed(cx: Context, target: ast.Subscript, statement: ast.Assign) -> None:
+    """y[i] = …, G[i, j] = …, x[i, 2] = …"""
+    names = index_notation.leading_indices(cx, target.items)
+    at = index_notation.define(cx, names, statement.value, lambda e: evaluate(cx, e))
+    rest = target.items[len(names) :]
+    if rest:
+        _bind(cx, ast.Subscript(target.value, rest, target.span), at)
+    else:
+        _bind(cx, target.value, at)
+
+
+def _unpacked(cx: Context, at: At, count: int, span: Span) -> Iterator[At]:
+    """The items of `return h, c`, or the members along the first finite axis."""
+    value = at.value
+    if isinstance(value, Several):
+        if len(value.items) != count:
+            raise error("NX210", f"expected {count} values, found {len(value.items)}", span)
+        return (At(item, at.span) for item in value.items)
+    if not isinstance(value, (ConstVal, Operator)) and not isinstance(value, CORE_VALUES):
+        raise error("NX210", f"expected {count} values, found {a_kind(value)}", span, *blame(at))
+    shape = shape_of(value)
+    if not shape or shape[0] != count:
+        raise error("NX210", f"expected {count} values, found {a_kind(value)}", span, *blame(at))
+    flat = np.arange(int(np.prod(shape))).reshape(shape)
+    return (At(subscripts.take(cx, at, flat[k], span), at.span) for k in range(count))
+
+
+def _augment(cx: Context, statement: ast.AugAssign) -> None:
+    """target op= value"""
+    target, change, whole = statement.target, statement.value, statement.target
+    indexed = isinstance(target, ast.Subscript) and index_notation.starts_with_index(cx, target.items)
+    names: list[ast.Name] = []
+    if isinstance(target, ast.Subscript) and indexed:
+        names = index_notation.leading_indices(cx, target.items)
+        rest = target.items[len(names) :]
+        whole = ast.Subscript(target.value, rest, target.span) if rest else target.value
+    name: ast.Name
+    if isinstance(whole, ast.Name):
+        current = evaluate(cx, whole)
+        name, old, index = whole, current, None
+        _require_free(cx, name)
+    else:
+        name, old, index = finite_positions(cx, whole)
+        current = At(subscripts.take(cx, old, index, whole.span), whole.span, old.variable)
+    cx.target = (name.id, () if index is None else index.tobytes())
+    if names:
+        at = index_notation.define(cx, names, change, lambda e: evaluate(cx, e))
+    else:
+        at = evaluate(cx, change)
+    new = updates.updated(cx, current, statement.op, at, statement.span)
+    if isinstance(new, Indexed):
+        raise error("NX102", f"expected a value without free indices, found {a_kind(new)}", at.span)
+    if index is not None:
+        new = subscripts.set_members(cx, old, index, At(new, statement.span), statement.span)
+    elif isinstance(new, CORE_VALUES):
+        cx.builder.label(new, name.id)  # type: ignore[arg-type]
+    cx.update(name.id, new)
+
+
+def _returned(cx: Context, at: At) -> Surface:
+    if isinstance(at.value, Indexed) and not cx.active_slots:
+        raise error("NX102", f"expected a value without free indices, found {a_kind(at.value)}", at.span)
+    return at.value
+
+
+# ---------------------------------------------------------------------------- control
+
+
+def _if(cx: Context, statement: ast.If) -> Surface | None:
+    for condition, body in statement.branches:
+        at = number(evaluate(cx, condition))
+        if not isinstance(at.value, ConstVal):
+            raise needs_const(at, "the condition of if is known before the run")
+        require_power_0([at], "if", at.span)
+        if at.value.array.size != 1:
+            raise error("NX201", f"expected one number as a condition, found {a_kind(at.value)}", at.span, *blame(at)[1:])
+        if at.value.array.any():
+            return run_block(cx, body)
+    return run_block(cx, statement.otherwise)
+
+
+def _for(cx: Context, statement: ast.For) -> Surface | None:
+    at = number(evaluate(cx, statement.iterable))
+    value = at.value
+    if isinstance(value, CORE_VALUES) and value.type.is_scalar:
+        raise needs_const(at, "a loop runs over what is known before the run")
+    if not isinstance(value, ConstVal) or not value.shape:
+        raise error(
+            "NX231",
+            f"expected a range or a const array after in, found {a_kind(value)}",
+            at.span,
+            *blame(at)[1:],
+            hint=f"for {statement.variable.id} in range({at.text}):",
+        )
+    name, names = statement.variable, cx.frame.names
+    before = names.get(name.id)
+    cx.loops.append(0)
+    result = None
+    try:
+        for k, item in enumerate(value.array):
+            cx.loops[-1] = k
+            cx.bind(name.id, const(item, value.power), name.span)
+            result = run_block(cx, statement.body)
+            if result is not None:
+                break
+    finally:
+        cx.loops.pop()
+    names.pop(name.id, None)
+    if before is not None:
+        names[name.id] = before
+    else:
+        cx.frame.ended_loops[name.id] = statement.variable.span
+    return result
+
+
+# ---------------------------------------------------------------------------- modules
+
+
+def _import(cx: Context, statement: ast.Import) -> None:
+    module = cx.load_module(cx, statement.module)
+    assert isinstance(module, ModuleValue)
+    name = statement.alias or statement.module
+    text = name.id if isinstance(name, ast.Name) else module.name
+    _require_free(cx, ast.Name(text, name.span))
+    cx.bind(text, module, name.span)
+
+
+def _from_import(cx: Context, statement: ast.FromImport) -> None:
+    module = cx.load_module(cx, statement.module)
+    assert isinstance(module, ModuleValue)
+    for name, alias in statement.names:
+        local = alias or name
+        _require_free(cx, local)
+        cx.bind(local.id, member_of_module(module, name.id, name.span), local.span)
+
+
+# ---------------------------------------------------------------------------- output
+
+
+def _show(cx: Context, statement: ast.Show) -> None:
+    e = statement.value
+    kind, shown = "scalar", e
+    if isinstance(e, ast.Call) and isinstance(e.function, ast.Name) and cx.frame.find(e.function.id) is None:
+        special = {"dist": "distribution", "cov": "covariance"}.get(e.function.id)
+        if special is not None:
+            if len(e.args) != 1 or e.keywords:
+                raise error("NX110", f"expected one argument for {e.function.id}", e.span)
+            kind, shown = special, e.args[0]
+    at = number(evaluate(cx, shown))
+    name = statement.alias.id if statement.alias is not None else e.span.text
+    add_show(cx, kind, name, at, statement.span)
+
+
+def add_show(cx: Context, kind: str, name: str, at: At, span: Span) -> None:
+    """Adds what is shown to the program, if it can be shown."""
+    value = at.value
+    if isinstance(value, Operator) and value.is_outer:
+        value = operators.entries(cx.builder, value)
+    _require_showable(cx, kind, At(value, at.span, at.variable))
+    require_finite_limit(at, span)
+    key = (span, kind)
+    number_ = cx.statements.setdefault(key, len(cx.statements))
+    shown = core(cx, value)
+    cx.builder.program.shows.append(Show(kind, name, shown, number_, tuple(cx.loops), span))  # type: ignore[arg-type]
+
+
+def _require_showable(cx: Context, kind: str, at: At) -> None:
+    value = at.value
+    sort = matrices.sort_of(value)
+    if kind == "scalar":
+        if sort == "array":
+            return
+        hint = {"vector": "show dist(x) its distribution, avg(x) its mean, <x|x> its second moment", "matrix": "show what it does to vectors, <x|A|y>"}
+        raise error(
+            "NX201", f"expected a scalar or an array to show, found {a_kind(value)}", at.span, *blame(at)[1:], hint=hint.get(sort, "")
+        )
+    if isinstance(value, ConstVal) or sort not in ("array", "vector"):
+        raise error("NX234", f"{a_kind(value)} has no {kind}", at.span, *blame(at)[1:])
+    if kind == "covariance" and sort == "vector":
+        raise error(
+            "NX234",
+            f"expected Gaussian scalars, found {a_kind(value)}",
+            at.span,
+            *blame(at)[1:],
+            hint=f"<{at.text}|{at.text}> is the second moment of its coordinates",
+        )
+    if sort == "array" and not is_random(cx, core(cx, value)):
+        raise error(
+            "NX234",
+            f"{at.text} is a plain number in the limit and has no {kind}",
+            at.span,
+            *blame(at)[1:],
+            hint="initial scalars are random in the limit, and outputs sqrt(n) * <v|x> with v an initial vector of mean 0",
+        )
+
+
+def require_finite_limit(at: At, span: Span) -> None:
+    """What is shown has power 0."""
+    if power := power_of(at.value):
+        grows = "grows" if power > 0 else "vanishes"
+        raise error(
+            "NX221",
+            f"{at.text} {grows} like {power_text(power)} and has no limit to show",
+            at.span,
+            *blame(at)[1:],
+            hint=mend_text(power),
+        )
+
+
+def is_random(cx: Context, v: Value) -> bool:
+    """Whether a scalar stays random in the limit: it is computed from initial scalars or fluctuations."""
+    known = cx.random_scalars
+    pending = [v]
+    while pending:
+        u = pending[-1]
+        if u.id in known:
+            pending.pop()
+            continue
+        parts = operands(u)
+        missing = [p for p in parts if p.id not in known]
+        if missing and not isinstance(u, Fluctuation):
+            pending.extend(missing)
+            continue
+        known[u.id] = isinstance(u, (Fluctuation, InitScalar)) or any(known[p.id] for p in parts)
+        pending.pop()
+    return known[v.id]
+
+
+def _assert(cx: Context, statement: ast.Assert) -> None:
+    value, target = (number(evaluate(cx, e)) for e in (statement.value, statement.target))
+    for at in (value, target):
+        if matrices.sort_of(at.value) != "array":
+            raise error("NX201", f"expected a scalar or an array to compare, found {a_kind(at.value)}", at.span, *blame(at)[1:])
+        if not (isinstance(at.value, CORE_VALUES) and is_vanishing(at.value)):  # type: ignore[arg-type]
+            require_finite_limit(at, statement.span)
+    tolerance = const(1e-3)
+    operands_ = [value, target]
+    if statement.tolerance is not None:
+        at = number(evaluate(cx, statement.tolerance))
+        if not isinstance(at.value, ConstVal):
+            raise needs_const(at, "a tolerance is known before the run")
+        require_power_0([at], "within", at.span)
+        if (at.value.array < 0).any():
+            raise error("NX201", "expected a tolerance of 0 or more", at.span)
+        tolerance = at.value
+        operands_.append(at)
+    broadcast_shape(operands_, statement.span)
+    text = statement.span.text
+    assertion = Assertion(core(cx, value.value), core(cx, target.value), tolerance.array, text, statement.span)
+    cx.builder.program.assertions.append(assertion)
+
+
+def _expression(cx: Context, statement: ast.ExprStmt) -> None:
+    at = number(evaluate(cx, statement.value))
+    if isinstance(at.value, Nothing):
+        return
+    if cx.interactive:
+        kind = "distribution" if matrices.sort_of(at.value) == "vector" else "scalar"
+        add_show(cx, kind, statement.span.text, at, statement.span)
+        return
+    raise error(
+        "NX233",
+        "nothing is done with this value",
+        statement.span,
+        hint="show it, or bind it to a name",
+    )
+

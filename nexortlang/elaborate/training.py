@@ -1,0 +1,142 @@
+"""grad, stop and ntk: the built-in functions that look at how a scalar was computed.
+
+The algebra is elaborate.gradient; here a target is found by its name, at the value that the loss was computed from.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from nexortlang.core.program import Scale, Value
+from nexortlang.diagnostics import Label, NexortError
+from nexortlang.elaborate import gradient, operators
+from nexortlang.elaborate.arithmetic import entrywise, require_numbers
+from nexortlang.elaborate.calls import Param, match_arguments
+from nexortlang.elaborate.context import Context, Silenced
+from nexortlang.elaborate.describe import a_kind, blame, error
+from nexortlang.elaborate.expressions import evaluate, finite_positions
+from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Indexed, Poison, Several, Surface
+from nexortlang.source import Span
+from nexortlang.syntax import ast
+
+
+def grad(cx: Context, call: ast.Call) -> Surface:
+    """grad(L, W): of the target's axes and shape, with the power of n that it has at finite width."""
+    given = match_arguments("grad", [Param("loss"), Param("target")], call)
+    loss = evaluate(cx, given["loss"])
+    value = loss.value
+    if isinstance(value, ConstVal) and not value.shape:
+        raise _independent(given["target"], loss, call.span)
+    if not isinstance(value, CORE_VALUES) or value.type.axes or value.type.shape:
+        raise error(
+            "NX240",
+            f"expected one scalar to take the gradient of, found {a_kind(value)}",
+            loss.span,
+            *blame(loss)[1:],
+            hint="mean(…) or sum(…) makes one number of an array, avg(x) of a vector",
+        )
+    cx.builder.span = call.span
+    target = given["target"]
+    base = target
+    while isinstance(base, ast.Subscript):
+        base = base.value
+    if not isinstance(base, ast.Name):
+        raise error("NX201", "expected a name to take the gradient with respect to", target.span, hint="grad(L, W)")
+    if base is target:
+        name, at, index = base, evaluate(cx, base), None
+    else:
+        name, at, index = finite_positions(cx, target)
+    if isinstance(at.value, Operator):
+        found = _matrix(cx, value, at.value if index is None else operators.member(cx.builder, at.value, index))
+    else:
+        found = _value(cx, value, at, call.span)
+        found = found if index is None or found is None else cx.builder.gather(found, index)
+    if found is None:
+        raise _independent(name, loss, call.span)
+    return found
+
+
+def _independent(target: ast.Expr, loss: At, span: Span) -> NexortError:
+    label = () if loss.variable is None else (Label(loss.variable.span, f"{loss.text} was computed here"),)
+    return error(
+        "NX241",
+        f"{loss.text} does not depend on {target.span.text}, so it has no gradient",
+        span,
+        *label,
+        hint="the loss must be computed from the value that the name has now, or had before it was updated",
+    )
+
+
+def _matrix(cx: Context, loss: Value, matrix: Operator) -> Value | None:
+    """The gradient with respect to a named matrix, or to members of a named family."""
+    b = cx.builder
+    variable = matrix.variable
+    if variable is None:
+        raise error(
+            "NX201",
+            "expected a matrix with a name of its own, found an expression of matrices",
+            b.span,
+            hint="bind the expression to a name before it is applied: A = (W + W.T)/sqrt(2)",
+        )
+    uses = operators.uses(b, variable)
+    found = gradient.matrix_gradient(b, loss, uses, variable.shape)
+    members = operators.positions(matrix)
+    if found is None or np.array_equal(members, np.arange(members.size).reshape(variable.shape)):
+        return found
+    return b.gather(found, members)
+
+
+def _value(cx: Context, loss: Value, at: At, span: Span) -> Value | None:
+    """The gradient with respect to a vector, scalar or outer product: the newest value of the name that the loss was computed from."""
+    history = at.variable.history if at.variable is not None else ()
+    for value in reversed(history or (at.value,)):
+        if not isinstance(value, CORE_VALUES):
+            if isinstance(value, ConstVal):
+                continue
+            raise error("NX201", f"expected something with a gradient, found {a_kind(value)}", at.span, *blame(at)[1:])
+        target, exponent = (value.x, value.exponent) if isinstance(value, Scale) else (value, Fraction(0))
+        (found,) = gradient.gradient(cx.builder, loss, [target])
+        if found is not None:
+            return cx.builder.scale(found, -exponent)
+    return None
+
+
+def stop(cx: Context, call: ast.Call) -> Surface:
+    """stop(x): x, as a constant for gradients."""
+    given = match_arguments("stop", [Param("x")], call)
+    at = evaluate(cx, given["x"])
+    require_numbers([at], "stop", call.span)
+    return entrywise(cx, "stop", [at], call.span)
+
+
+def ntk(cx: Context, call: ast.Call) -> Surface:
+    """ntk(f, U, W, …): the arguments are checked, the kernel itself is not computed yet."""
+    if not call.args or call.keywords:
+        raise error("NX110", "expected outputs and parameters for ntk", call.span, hint="ntk(f, U, W, v)")
+    outputs, *parameters = (evaluate(cx, e) for e in call.args)
+    if not isinstance(outputs.value, CORE_VALUES) or outputs.value.type.axes:
+        raise error(
+            "NX201",
+            f"expected outputs, a scalar or an array of scalars, found {a_kind(outputs.value)}",
+            outputs.span,
+            *blame(outputs)[1:],
+            hint="outputs are of the form sqrt(n) * <v|x>",
+        )
+    for at in parameters:
+        if isinstance(at.value, (Operator, ConstVal)) or isinstance(at.value, CORE_VALUES):
+            continue
+        raise error("NX201", f"expected a parameter, found {a_kind(at.value)}", at.span, *blame(at)[1:])
+    cx.limits_reached.append(
+        error(
+            "NX303",
+            "the neural tangent kernel is not computed yet",
+            call.span,
+            hint="the program is right; leave this line out to run the rest",
+        ).diagnostics[0]
+    )
+    raise Silenced
+
+

@@ -1,0 +1,168 @@
+"""Updates: `W -= …`, `W[i, j] -= …`, `v += …`, `W[l] *= …`.
+
+In: the target's value and the change. Out: the new value. Guaranteed is the rule on powers of n (LANGUAGE.md, Trained matrices): the entries of
+a matrix change by order 1/n, a vector by the order it has; half a power less counts where outputs are √n⟨v|x⟩; anything else is an error.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+
+from nexortlang.core.program import Fluctuation, Value
+from nexortlang.diagnostics import Label
+from nexortlang.elaborate import operators
+from nexortlang.elaborate.arithmetic import core, is_vanishing, number, power_of
+from nexortlang.elaborate.context import Context
+from nexortlang.elaborate.describe import a_kind, blame, error, power_text
+from nexortlang.elaborate.expressions import binary
+from nexortlang.elaborate.matrices import sort_of
+from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Surface
+from nexortlang.source import Span
+
+HALF = Fraction(1, 2)
+
+
+def updated(cx: Context, target: At, op: str, change: At, span: Span) -> Surface:
+    """target op change, as a new value of the same name."""
+    change = number(change)
+    if isinstance(target.value, Operator):
+        return _matrix(cx, target, op, change, span)
+    if op in "+-" and sort_of(target.value) in ("vector", "array") and sort_of(change.value) in ("vector", "array"):
+        _require_own_power(cx, target, change, span)
+    return binary(cx, op, target, change, span)
+
+
+def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operator:
+    matrix = target.value
+    assert isinstance(matrix, Operator)
+    b = cx.builder
+    b.span = span
+    sort = sort_of(change.value)
+    if op in "*/":
+        return _retained(cx, target, op, change, span)
+    if sort != "matrix":
+        raise error(
+            "NX201",
+            f"expected a matrix or an outer product to add to {target.text}, found {a_kind(change.value)}",
+            span,
+            *blame(target, change),
+            hint="|x><y| and G[i, j] = … are outer products",
+        )
+    if isinstance(change.value, Operator) and change.value.is_outer:
+        change = At(operators.entries(b, change.value), change.span, change.variable)
+    if isinstance(change.value, Operator):
+        added = binary(cx, op, target, change, span)
+        assert isinstance(added, Operator)
+        return operators.copy(b, added, matrix.variable.name if matrix.variable else "")
+    entries = core(cx, change.value)
+    if tuple(w for _, w in entries.type.axes) != (matrix.rows, matrix.cols):
+        raise error(
+            "NX205",
+            f"expected an outer({matrix.rows.name}, {matrix.cols.name}) to add, found {a_kind(entries)}",
+            span,
+            *blame(target, change),
+        )
+    if np.broadcast_shapes(entries.type.shape, matrix.shape) != matrix.shape:
+        raise error(
+            "NX209",
+            f"expected an update that fits {a_kind(matrix)}, found {a_kind(entries)}",
+            span,
+            *blame(target, change),
+        )
+    _require_power_of_training(cx, target, change, entries, span)
+    return operators.updated(b, matrix, b.map("neg", entries) if op == "-" else entries)
+
+
+def _retained(cx: Context, target: At, op: str, factor: At, span: Span) -> Operator:
+    matrix = target.value
+    assert isinstance(matrix, Operator)
+    if sort_of(factor.value) != "array" or power_of(factor.value):
+        code = "NX222" if sort_of(factor.value) == "array" else "NX201"
+        raise error(
+            code,
+            f"expected a factor of order 1 for {target.text} {op}=, found {a_kind(factor.value)}",
+            span,
+            *blame(target, factor),
+        )
+    c = core(cx, factor.value)
+    if np.broadcast_shapes(c.type.shape, matrix.shape) != matrix.shape:
+        raise error("NX209", f"expected a factor that fits {a_kind(matrix)}", span, *blame(target, factor))
+    if op == "/":
+        c = cx.builder.map("div", cx.builder.const(1.0), c)
+    return operators.retained(cx.builder, matrix, c)
+
+
+# ---------------------------------------------------------------------------- powers of n
+
+
+def in_tangent_regime(cx: Context) -> bool:
+    """Whether the program has an output of the form √n⟨v|x⟩, so that changes smaller by √n still count."""
+    values = cx.builder.program.values
+    while not cx.has_fluctuation and cx.scanned < len(values):
+        cx.has_fluctuation = isinstance(values[cx.scanned], Fluctuation)
+        cx.scanned += 1
+    return cx.has_fluctuation
+
+
+def _require_power_of_training(cx: Context, target: At, change: At, entries: Value, span: Span) -> None:
+    power = entries.type.power
+    if is_vanishing(entries) or power == -1 or (-1 - HALF <= power < -1 and in_tangent_regime(cx)):
+        return
+    declared = (Label(target.variable.span, f"{target.text} is {a_kind(target.value)}"),) if target.variable else ()
+    label = Label(change.span, f"its entries are of order {_order(power)}")
+    if power > -1:
+        raise error(
+            "NX222",
+            f"this update of {target.text} blows up: expected entries of order 1/n, found {_order(power)}",
+            span,
+            label,
+            *declared,
+            hint=f"a sum over n of them is of order {_order(power + 1)}: {_by(power + 1, 'divide by')}",
+        )
+    hint = f"{_by(-1 - power, 'multiply by')}"
+    if power >= -1 - HALF:
+        hint += "; n^(-3/2) counts only where outputs are sqrt(n) * <v|x>, v an initial vector of mean 0"
+    raise error(
+        "NX223",
+        f"this update of {target.text} vanishes: expected entries of order 1/n, found {_order(power)}",
+        span,
+        label,
+        *declared,
+        hint=hint,
+    )
+
+
+def _require_own_power(cx: Context, target: At, change: At, span: Span) -> None:
+    """A vector or scalar changes by the order that it has."""
+    if isinstance(target.value, ConstVal) and isinstance(change.value, ConstVal):
+        return
+    own, power = power_of(target.value), power_of(change.value)
+    if power == own or any(_is_zero(at.value) for at in (target, change)):
+        return
+    if own - HALF <= power < own and in_tangent_regime(cx):
+        return
+    fate = "blows up" if power > own else "vanishes"
+    raise error(
+        "NX224",
+        f"this update of {target.text} {fate}: expected one of order {_order(own)}, found {_order(power)}",
+        span,
+        *blame(target, change),
+        hint=_by(abs(power - own), "divide by" if power > own else "multiply by"),
+    )
+
+
+def _is_zero(value: Surface) -> bool:
+    if isinstance(value, ConstVal):
+        return not value.array.any()
+    return isinstance(value, CORE_VALUES) and is_vanishing(value)  # type: ignore[arg-type]
+
+
+def _order(power: Fraction) -> str:
+    return power_text(power) if power else "1"
+
+
+def _by(power: Fraction, verb: str) -> str:
+    return f"{verb} {'sqrt(n)' if power == HALF else power_text(power)}"
