@@ -155,7 +155,8 @@ def test_hermite_series_against_direct_quadrature(a: float, rho: float, mean: fl
     if terms is None:  # kinks at strong correlation: the engine uses panels there
         assert op in ("relu", "abs") and abs(rho) > 0.7
         return
-    found = quadrature.series(*(s.coefficients for s in sides), np.array([[rho]]), terms)
+    columns = [(sides[0].coefficients[:, [k]], sides[1].coefficients[:, [k]]) for k in range(terms)]
+    found = quadrature.series(columns, np.array([[rho]]))
     cov = np.array([[a, rho * math.sqrt(1.3 * a)], [rho * math.sqrt(1.3 * a), 1.3]])
     assert found[0, 0] == pytest.approx(moment(op, op, cov, np.array([mean, 0.2])), abs=2e-9)
 

@@ -576,25 +576,7 @@ class ExactLimit:
         return self._product_moment(alone, atom)
 
     def _product_moment(self, a: Atom, b: Atom) -> Answer:
-        """E[F_a G_b] over the outer grid; the two halves of a symmetric one are computed once."""
-        if a is b and a.entries > 128:
-            return self._symmetric_moment(a)
-        return self._outer_moment(a, b)
-
-    def _symmetric_moment(self, a: Atom) -> Answer:
-        out = np.empty((a.entries, a.entries))
-        method: Method = "exact"
-        error = 0.0
-        block = 125
-        for start in range(0, a.entries, block):
-            rows, rest = np.arange(start, min(start + block, a.entries)), np.arange(start, a.entries)
-            part = self._outer_moment(a.rows(rows), a.rows(rest))
-            out[start : start + block, start:] = part.value
-            out[start:, start : start + block] = part.value.T
-            method, error = least_exact(method, part.method), max(error, part.error)
-        return Answer(out, method, error)
-
-    def _outer_moment(self, a: Atom, b: Atom) -> Answer:
+        """E[F_a G_b] over the outer grid."""
         frame = self._frame_outer(a, b)
         shift = len(a.leaves)
         left = expand(transform(a.node, lambda i: i, lambda c: c[:, None]))
@@ -625,7 +607,7 @@ class ExactLimit:
             aligned = self._aligned_covariance(leaves[i], leaves[j])
             return aligned[:, None] if sides[i] == 0 else aligned[None, :]
 
-        return Frame((a.entries, b.entries), mean, covariance, sides)
+        return Frame((a.entries, b.entries), mean, covariance, sides, symmetric=a is b)
 
     def _covariance(self, x: Lin, y: Lin) -> np.ndarray:
         """Cov of two Gaussian forms, all entries with all."""

@@ -8,6 +8,7 @@ raises NotStructured, and is left to particles (THEORY.md §6).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import product as cartesian
@@ -37,6 +38,8 @@ class Answer:
     error: float = 0.0
 
     def times(self, other: Answer) -> Answer:
+        if self.value.ndim == 0 and self.value == 1.0:
+            return other
         size, other_size = float(np.abs(self.value).max(initial=0.0)), float(np.abs(other.value).max(initial=0.0))
         error = self.error * other_size + other.error * size
         return Answer(self.value * other.value, least_exact(self.method, other.method), error)
@@ -50,12 +53,14 @@ class Frame:
     """Jointly Gaussian variables over a grid: `mean(i)` and `cov(i, j)` broadcast to `grid`.
 
     `sides[i]` says on which axis of a two-axis grid variable i varies (None: all of it); its mean and variances are constant along the others.
+    `symmetric`: the two axes are the same entries and the product is one monomial on each, so that only half of it need be computed.
     """
 
     grid: tuple[int, ...]
     mean: Callable[[int], np.ndarray]
     covariance: Callable[[int, int], np.ndarray]
     sides: Sequence[int | None]
+    symmetric: bool = False
     _memo: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
     def cov(self, i: int, j: int) -> np.ndarray:
@@ -71,7 +76,8 @@ class Frame:
 def mean_of_product(frame: Frame, factors: Sequence[list[Monomial]]) -> Answer:
     """E Π factors over the grid."""
     memo: dict[tuple[tuple[tuple[int, int], ...], tuple[int, ...]], Answer] = {}
-    total = Answer(np.zeros(()))
+    frame.symmetric = frame.symmetric and all(len(f) == 1 for f in factors)
+    total: Answer | None = None
     for choice in cartesian(*factors):
         m = choice[0]
         for other in choice[1:]:
@@ -86,8 +92,8 @@ def mean_of_product(frame: Frame, factors: Sequence[list[Monomial]]) -> Answer:
             term = term.times(memo[key])
             if not np.any(term.value):
                 break
-        total = total.plus(term)
-    return total
+        total = term if total is None else total.plus(term)
+    return Answer(np.zeros(())) if total is None else total
 
 
 def _components(frame: Frame, m: Monomial) -> list[tuple[tuple[tuple[int, int], ...], tuple[Node, ...]]]:
@@ -247,14 +253,7 @@ def _two_dimensions(frame: Frame, u: int, v: int, polynomial: Bivariate, functio
     of_u, of_v = split
     centred = not np.any(frame.mean(u)) and not np.any(frame.mean(v))
     if centred and (f := _joint_pieces(of_u)) is not None and (g := _joint_pieces(of_v)) is not None:
-        su, sv = _std(frame, u), _std(frame, v)
-        _refuse_jumps(f, su)
-        _refuse_jumps(g, sv)
-        rho = np.clip(_ratio(frame.cov(u, v), su * sv), -1.0, 1.0)
-        value = np.zeros(())
-        for (a, b), c in polynomial.items():
-            value = value + c * closed.piecewise_product(_monomial_pieces(f, a), _monomial_pieces(g, b), su, sv, rho)
-        return Answer(value)
+        return Answer(_piecewise_product(frame, u, v, polynomial, f, g))
     plain = list(polynomial) == [(0, 0)]
     if centred and plain and _is_erf_square(functions):
         return Answer(polynomial[0, 0] * closed.erf_product(frame.cov(u, u), frame.cov(v, v), frame.cov(u, v)))
@@ -265,6 +264,53 @@ def _two_dimensions(frame: Frame, u: int, v: int, polynomial: Bivariate, functio
     ):
         return _by_series(frame, u, v, polynomial, of_u, of_v)
     return _numeric(frame, (u, v), polynomial, functions)
+
+
+def _piecewise_product(
+    frame: Frame, u: int, v: int, polynomial: Bivariate, f: closed.Pieces, g: closed.Pieces
+) -> np.ndarray:
+    su, sv = _std(frame, u), _std(frame, v)
+    _refuse_jumps(f, su)
+    _refuse_jumps(g, sv)
+    cov = frame.cov(u, v)
+
+    def compute(cut: Cut) -> np.ndarray:
+        left, right = cut(su), cut(sv)
+        rho = np.clip(_ratio(cut(cov), left * right), -1.0, 1.0)
+        total = np.zeros(())
+        for (a, b), c in polynomial.items():
+            pieces = [
+                ({k: cut(p) for k, p in half.items()} for half in _monomial_pieces(*fa)) for fa in ((f, a), (g, b))
+            ]
+            (f1, f2), (g1, g2) = pieces
+            total = total + cut(c) * closed.piecewise_product((f1, f2), (g1, g2), left, right, rho)
+        return total
+
+    return _in_blocks(frame, compute)
+
+
+Cut: TypeAlias = Callable[[np.ndarray], np.ndarray]
+_BLOCK = 65536  # entries of a kernel worked on at once, so that intermediate arrays stay in cache
+
+
+def _in_blocks(frame: Frame, compute: Callable[[Cut], np.ndarray]) -> np.ndarray:
+    """An entrywise computation over a two-axis grid by blocks of rows; of a symmetric one, from the diagonal on."""
+    if len(frame.grid) != 2 or math.prod(frame.grid) <= _BLOCK:
+        return compute(lambda c: c)
+    out = np.empty(frame.grid)
+    step = max(1, _BLOCK // frame.grid[1])
+    for start in range(0, frame.grid[0], step):
+        rows, cols = slice(start, start + step), slice(start if frame.symmetric else 0, None)
+
+        def cut(c: np.ndarray, rows: slice = rows, cols: slice = cols) -> np.ndarray:
+            if np.ndim(c) < 2:
+                return c
+            return c[rows if c.shape[0] > 1 else slice(None), cols if c.shape[1] > 1 else slice(None)]
+
+        out[rows, cols] = compute(cut)
+        if frame.symmetric:
+            out[start:, rows] = out[rows, start:].T
+    return out
 
 
 def _separate(functions: tuple[Node, ...], u: int, v: int) -> tuple[list[Node], list[Node]] | None:
@@ -375,12 +421,12 @@ def _by_series(
     outliers = np.zeros(frame.grid, dtype=bool)
     for (a, b), c in polynomial.items():
         left = _side_series(frame, u, a, of_u, 0)
-        right = _side_series(frame, v, b, of_v, 1)
+        right = left if frame.symmetric and a == b else _side_series(frame, v, b, of_v, 1)
         size = float(left.remainders[:, 0].max() * right.remainders[:, 0].max()) + 1e-300
         tolerance = 1e-12 * size
         limit, terms = _series_limit(left, right, rho, tolerance)
         outliers |= np.abs(rho) > limit
-        total += c * quadrature.series(left.coefficients, right.coefficients, np.ascontiguousarray(rho), terms)
+        total += c * _series_sum(frame, left.coefficients[:, :terms], right.coefficients[:, :terms], rho)
         worst = max(worst, tolerance * float(np.abs(c).max(initial=0.0)))
     if outliers.any():
         total[outliers], error = _numeric_at(frame, u, v, polynomial, (*of_u, *of_v), outliers)
@@ -388,13 +434,22 @@ def _by_series(
     return Answer(total, "quadrature", worst)
 
 
+def _series_sum(frame: Frame, left: np.ndarray, right: np.ndarray, rho: np.ndarray) -> np.ndarray:
+    columns = [
+        (np.ascontiguousarray(left[:, k])[:, None], np.ascontiguousarray(right[:, k])[None, :])
+        for k in range(left.shape[1])
+    ]
+    return _in_blocks(frame, lambda cut: quadrature.series([(cut(a), cut(b)) for a, b in columns], cut(rho)))
+
+
 def _series_limit(
     left: quadrature.HermiteSide, right: quadrature.HermiteSide, rho: np.ndarray, tolerance: float
 ) -> tuple[float, int]:
     """The largest correlation served and the terms it needs: all but the few strongly correlated pairs (a diagonal, near duplicates)."""
-    sizes = np.sort(np.abs(rho), axis=None)
-    for served in (1.0, 0.999, 0.99, 0.9, 0.5):
-        limit = float(sizes[max(int(served * len(sizes)) - 1, 0)])
+    places = [max(int(served * rho.size) - 1, 0) for served in (1.0, 0.999, 0.99, 0.9, 0.5)]
+    sizes = np.partition(np.abs(rho), places, axis=None)
+    for place in places:
+        limit = float(sizes[place])
         terms = quadrature.series_length(left, right, limit, tolerance)
         if terms is not None:
             return limit, terms

@@ -357,17 +357,11 @@ def series_length(a: HermiteSide, b: HermiteSide, largest: float, tolerance: flo
     return int(enough[0]) + 1 if len(enough) else None
 
 
-def series(a: np.ndarray, b: np.ndarray, rho: np.ndarray, terms: int) -> np.ndarray:
-    """Σ_k a[i, k] b[j, k] ρ[i, j]^k by Horner's rule, in blocks that stay in cache."""
-    out = np.empty_like(rho)
-    block = max(1, 32768 // max(1, rho.shape[1]))
-    for start in range(0, len(rho), block):
-        rows = slice(start, start + block)
-        r = rho[rows]
-        total = np.multiply.outer(a[rows, terms - 1], b[:, terms - 1])
-        for k in range(terms - 2, -1, -1):
-            total *= r
-            if a[rows, k].any() and b[:, k].any():
-                total += a[rows, k, None] * b[None, :, k]
-        out[rows] = total
-    return out
+def series(columns: Sequence[tuple[np.ndarray, np.ndarray]], rho: np.ndarray) -> np.ndarray:
+    """Σ_k a_k b_k ρ^k by Horner's rule; a_k (rows, 1), b_k (1, columns)."""
+    total = columns[-1][0] * columns[-1][1] * np.ones_like(rho)
+    for a, b in reversed(columns[:-1]):
+        total *= rho
+        if a.any() and b.any():
+            total += a * b
+    return total
