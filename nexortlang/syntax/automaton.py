@@ -53,7 +53,8 @@ class Automaton:
 
     def expected(self) -> set[str]:
         """All kinds of words that can come next."""
-        return {kind for kind in self.table.actions[self.states[-1]] if self.expects(kind)}
+        candidates = self.table.terminals.intersection(self.table.actions[self.states[-1]])
+        return {kind for kind in candidates if self.expects(kind)}
 
     def symbols(self) -> list[str]:
         """What has been read so far, as symbols of the grammar, outermost first."""
@@ -74,9 +75,9 @@ class Automaton:
             left, size, label, parts = rules[~action]
             if label or size != 1:
                 self._reduce(left, size, label, parts, start)
-            else:
-                states.pop()
-            states.append(actions[states[-1]][left])
+                states.append(actions[states[-1]][left])
+            else:  # most steps are such: a name is an atom is a postfix is a power …
+                states[-1] = actions[states[-2]][left]
             if kind == "$END" and states[-1] == self.end_state:
                 return True
         return False

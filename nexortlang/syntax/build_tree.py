@@ -13,6 +13,7 @@ from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.source import Source, Span
 from nexortlang.syntax import ast
 from nexortlang.syntax.ast import Expr, Keyword, Name, Parameter, Slice, Stmt, String
+from nexortlang.syntax.lexical import FOREIGN
 
 Builder: TypeAlias = Callable[..., Any]
 Body: TypeAlias = tuple[Stmt, ...]
@@ -185,6 +186,9 @@ class TreeBuilder:
         return ast.State(name, value, span)
 
     def expression_statement(self, span: Span, value: Expr) -> ast.ExprStmt:
+        if isinstance(value, Name) and value.id in ("pass", "break", "continue"):
+            hint = f"`{value.id}` is not part of the language: {FOREIGN[value.id]}"
+            _refuse("NX027", f"expected a statement, found the name `{value.id}`", span, hint)
         return ast.ExprStmt(value, span)
 
     def bad(self, span: Span) -> None:

@@ -49,12 +49,14 @@ class Layout:
         text = self.source.text
         line: Line | None = None
         brackets: list[Token] = []
+        words = 0
         fresh = True  # no word yet on this physical line
         for token in scan(text, line_start):
             kind = token.kind
             if kind == "LINE_END":
                 if not brackets:
-                    self._comments_stand_apart |= line is None and fresh
+                    empty_line = fresh or text.count("\n", token.start, token.end) > 1
+                    self._comments_stand_apart |= line is None and empty_line
                     return line, token.end
                 line_start, fresh = token.end, True
                 continue
@@ -69,7 +71,13 @@ class Layout:
                 line.mistake = line.mistake or lexical.unclosed(self.source, brackets[-1])
                 return line, line_start
             fresh = False
-            self._add(line, token, brackets)
+            words += 1
+            if words > MAX_WORDS:
+                line.mistake = line.mistake or lexical.too_long(self.source, token, MAX_WORDS)
+                return line, text.find("\n", token.end) + 1 or len(text)
+            if line.mistake is None:
+                line.tokens.append(token)
+            self._check(line, token, brackets)
         if line is None or not brackets:
             return line, len(text)
         line.mistake = line.mistake or lexical.unclosed(self.source, brackets[-1])
@@ -89,28 +97,23 @@ class Layout:
         self._any_statement = True
         return Line(len(margin), token.start, doc=doc)
 
-    def _add(self, line: Line, token: Token, brackets: list[Token]) -> None:
-        kind = token.kind
-        mistake: Diagnostic | None = None
+    def _check(self, line: Line, token: Token, brackets: list[Token]) -> None:
+        """Keep track of the brackets; the line's first mistake stays with it."""
+        kind, source = token.kind, self.source
         if kind in CLOSING:
             brackets.append(token)
             if len(brackets) > MAX_BRACKETS:
-                mistake = lexical.too_deep(self.source, token, MAX_BRACKETS)
+                line.mistake = line.mistake or lexical.too_deep(source, token, MAX_BRACKETS)
         elif kind == ")" or kind == "]":
             if brackets and CLOSING[brackets[-1].kind] == kind:
                 brackets.pop()
             else:
-                mistake = lexical.unmatched(self.source, token, brackets[-1] if brackets else None)
+                line.mistake = line.mistake or lexical.unmatched(source, token, brackets[-1] if brackets else None)
                 brackets.clear()
         elif kind in MISTAKES:
-            mistake = lexical.bad_word(self.source, token)
+            line.mistake = line.mistake or lexical.bad_word(source, token)
             if kind == "OPEN_STRING":
                 brackets.clear()  # those that it swallowed cannot be told
-        if line.mistake is None:
-            line.mistake = mistake
-            line.tokens.append(token)
-            if len(line.tokens) > MAX_WORDS:
-                line.mistake = lexical.too_long(self.source, token, MAX_WORDS)
 
     def _ends(self, line: Line, token: Token, line_start: int) -> bool:
         """Whether a word that begins a physical line inside brackets is rather the next statement."""

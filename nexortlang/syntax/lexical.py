@@ -57,6 +57,30 @@ _REMEDY = {
     "\f": "take it out",
     "\0": "this is no text file, or it is damaged",
 }
+# Words of other languages, where a reader might expect them: what the language has in their place.
+FOREIGN = {
+    "while": "a loop runs over a known range: for t in range(T):",
+    "lambda": "a function has a name: def f(x) = …",
+    "function": "a function is defined by def f(x) = …",
+    "class": "there are no classes; functions and arrays carry everything",
+    "let": "write x = …, or const x = … for a plain number",
+    "var": "write x = …",
+    "with": "take the word out",
+    "try": "there are no exceptions; take the word out",
+    "print": "results are shown by show",
+    "plot": "results are shown by show; the option --plot draws them",
+    "yield": "a function gives its value by return",
+    "global": "a def cannot change what is outside it; return the value",
+    "is": "equality is ==",
+    "del": "take the line out",
+    "raise": "a check is written assert a ~= b within tol",
+    "pass": "take it out; a block holds at least one statement",
+    "break": "a loop runs to its end; choose the range",
+    "continue": "use if … else …",
+}
+
+
+TRANSPOSE_HINT = "a transpose is W.T or Wᵀ; a prime in a name is ′"
 _SUPERSCRIPTS = "⁰¹²³⁴⁵⁶⁷⁸⁹"
 
 
@@ -125,9 +149,7 @@ def _open_string(source: Source, token: Token, text: str) -> Diagnostic:
     before = source.text[token.start - 1 : token.start]
     if quote == "'" and (before.isalnum() or before in {")", "]", "_", "′"}):
         span = Span(source, token.start, token.start + 1)
-        return Diagnostic(
-            "NX026", "expected an operator, found `'`", span, hint="a transpose is W.T or Wᵀ; a prime in a name is ′"
-        )
+        return Diagnostic("NX026", "expected an operator, found `'`", span, hint=TRANSPOSE_HINT)
     span = Span(source, token.start, token.end)
     return Diagnostic(
         "NX009",

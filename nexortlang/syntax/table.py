@@ -41,6 +41,7 @@ class Table:
 
     actions: tuple[dict[str, int], ...]  # per state and symbol: ≥ 0, go to that state; < 0, reduce by rule ~action
     symbols: tuple[str, ...]  # per state: the symbol that leads into it
+    terminals: frozenset[str]
     rules: tuple[Rule, ...]
     starts: dict[str, int]
     ends: dict[str, int]
@@ -77,14 +78,16 @@ def _from_data(data: dict[str, Any]) -> Table:
     groups = {
         "SPACE": r"[ \t]+",
         **data["patterns"],
-        "LINE_END": r"\r?\n",
+        "LINE_END": r"\r?\n(?:[ \t]*+\r?\n)*+",
         "OPERATOR": "|".join(map(re.escape, operators)),
         "UNKNOWN": r"[\s\S]",
     }
+    rules = tuple(Rule(left, size, label, tuple(parts)) for left, size, label, parts in data["rules"])
     return Table(
         actions=actions,
         symbols=tuple(symbols),
-        rules=tuple(Rule(left, size, label, tuple(parts)) for left, size, label, parts in data["rules"]),
+        terminals=frozenset(symbol for row in actions for symbol in row) - {rule.left for rule in rules},
+        rules=rules,
         starts=data["starts"],
         ends=data["ends"],
         reserved=reserved,

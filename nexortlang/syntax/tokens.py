@@ -15,7 +15,7 @@ from nexortlang.syntax.table import table
 
 
 class Token(NamedTuple):
-    """`kind` is a terminal of the grammar, or COMMENT, LINE_END, UNKNOWN, BAD_NUMBER, OPEN_STRING."""
+    """`kind` is a terminal of the grammar, or COMMENT, LINE_END, UNKNOWN, BAD_NUMBER, OPEN_STRING. LINE_END takes the empty lines that follow."""
 
     kind: str
     start: int
