@@ -7,6 +7,8 @@ In: a plan, N, a random generator, draws of the random scalars. Out: the wanted 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from nexortlang.core.program import (
@@ -44,26 +46,28 @@ class System:
         self._functionals: dict[Width, tuple[Rows, Rows]] = {}
         self.values: dict[int, np.ndarray] = {}
 
-    def run(self) -> None:
-        """Evaluate the plan; what it wants stays in `values`."""
-        with np.errstate(all="ignore"):
-            for v in self._plan.order:
-                array = self._evaluate(v)
-                if v.type.axes and len(array) != self._count:
-                    array = np.broadcast_to(array, (self._count, *v.type.shape))
-                self.values[v.id] = array
-                for i in self._plan.last_use.get(v.id, ()):
-                    del self.values[i]
-
-    def _fetch(self, v: Value) -> np.ndarray:
+    def fetch(self, v: Value) -> np.ndarray:
+        """The array of a stored value."""
         return self.values[v.id]
+
+    def step(self, v: Value, copies: Sequence[System]) -> None:
+        """Evaluate the next value; `copies` are this system and those that stand for independent copies of it, all at the same place."""
+        array = self._evaluate(v, copies)
+        if v.type.axes and len(array) != self._count:
+            array = np.broadcast_to(array, (self._count, *v.type.shape))
+        self.values[v.id] = array
+
+    def forget(self, v: Value) -> None:
+        """Free what is not read after v."""
+        for i in self._plan.last_use.get(v.id, ()):
+            del self.values[i]
 
     def _space(self, width: Width) -> Space:
         if width not in self._spaces:
             self._spaces[width] = Space(self._count, np.random.default_rng(self._seed.spawn(1)[0]))
         return self._spaces[width]
 
-    def _evaluate(self, v: Value) -> np.ndarray:
+    def _evaluate(self, v: Value, copies: Sequence[System]) -> np.ndarray:
         match v:
             case Const(array=array):
                 return array[None]
@@ -75,14 +79,14 @@ class System:
             case MatMul():
                 return self._matmul(v)
             case Inner(spec=spec, x=x, y=y):
-                return inner(spec, self._fetch(x), self._fetch(y))
+                return inner(spec, self.fetch(x), self.fetch(y))
             case Avg(x=x) if len(x.type.axes) > 1:
-                return average(v, self._fetch, self._count, self._rng)
+                return average(v, copies, self._count, self._rng)
             case Avg(x=x):
-                return self._fetch(x).mean(axis=0, keepdims=True)
+                return self.fetch(x).mean(axis=0, keepdims=True)
             case Fluctuation():
                 return self._fluctuation(v)
-        args = [None if vanishes(v, a) else self._fetch(a) for a in operands(v)]
+        args = [None if vanishes(v, a) else self.fetch(a) for a in operands(v)]
         return apply(v, args, lead=1)
 
     def _init_vector(self, v: InitVector) -> np.ndarray:
@@ -100,7 +104,7 @@ class System:
         return from_columns(x, v.type.shape)
 
     def _matmul(self, v: MatMul) -> np.ndarray:
-        x = columns(self._fetch(v.x))
+        x = columns(self.fetch(v.x))
         members = np.broadcast_to(v.members, v.type.shape).reshape(-1)
         sources = np.broadcast_to(np.arange(len(x)).reshape(v.x.type.shape), v.type.shape).reshape(-1)
         y = np.empty((members.size, self._count))
@@ -123,7 +127,7 @@ class System:
     def _fluctuation(self, v: Fluctuation) -> np.ndarray:
         """√m avg(x), m the size of the width, as a matrix of one row would make it: Σ ⟨q|x⟩ g over an orthonormal basis q with one normal g for each."""
         width = v.x.type.width
-        x = columns(self._fetch(v.x))
+        x = columns(self.fetch(v.x))
         basis, normals = self._functionals.setdefault(width, (Rows(self._count), Rows(self._chance.shape[1])))
         fresh = self._fresh_chance(len(x))
         norms = np.sqrt(np.mean(x * x, axis=1))
@@ -133,6 +137,16 @@ class System:
         normals.append(fresh[: len(new)])
         f = (x @ basis.array.T / self._count) @ normals.array
         return from_columns(f, v.type.shape)
+
+
+def run_together(plan: Plan, systems: Sequence[System]) -> None:
+    """Evaluate the plan on systems that serve each other as independent copies; what it wants stays in their `values`."""
+    with np.errstate(all="ignore"):
+        for v in plan.order:
+            for k, system in enumerate(systems):
+                system.step(v, [*systems[k:], *systems[:k]])
+            for system in systems:
+                system.forget(v)
 
 
 def symmetric_root(covariance: np.ndarray) -> np.ndarray:

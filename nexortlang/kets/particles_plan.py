@@ -9,6 +9,7 @@ evaluated blockwise inside the Avg that brings them down to one slot.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -26,6 +27,7 @@ from nexortlang.core.program import (
     MatMul,
     Type,
     Value,
+    Width,
     operands,
 )
 from nexortlang.entrywise.ops import OPS
@@ -56,7 +58,8 @@ def is_dense(t: Type) -> bool:
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`order`: the dense values to evaluate. `inputs`: the dense values each of them reads. `last_use`: what is no longer read
-    after the value at a place in `order`. `random`: ids of values that are random in the limit. `scenario`: whether a random value enters a vector.
+    after the value at a place in `order`. `random`: ids of values that are random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many
+    independent systems the averages over several slots of one width need.
     """
 
     order: tuple[Value, ...]
@@ -64,6 +67,7 @@ class Plan:
     last_use: dict[int, tuple[int, ...]]
     random: frozenset[int]
     scenario: bool
+    copies: int
 
     def columns(self) -> dict[str, int]:
         """An upper bound of the directions that each width's particles carry: initial columns, and two for each MatMul column."""
@@ -125,7 +129,40 @@ def plan(wanted: Sequence[Value]) -> Plan:
     last_use: dict[int, list[int]] = {}
     for i, user in last.items():
         last_use.setdefault(user, []).append(i)
-    return Plan(order, inputs, {k: tuple(i) for k, i in last_use.items()}, frozenset(random), scenario)
+    return Plan(order, inputs, {k: tuple(i) for k, i in last_use.items()}, frozenset(random), scenario, _copies(order))
+
+
+def _lazy_below(x: Value) -> list[Value]:
+    """The lazy values that x is evaluated from, x included if it is one."""
+    found: dict[int, Value] = {}
+    stack = [x]
+    while stack:
+        v = stack.pop()
+        if v.id not in found and not is_dense(v.type):
+            found[v.id] = v
+            stack.extend(live_operands(v))
+            if isinstance(v, Avg):
+                stack.append(v.x)
+    return list(found.values())
+
+
+def has_inner_average(x: Value) -> bool:
+    """Whether averages stand inside x that are themselves functions of several particles."""
+    return any(isinstance(v, Avg) for v in _lazy_below(x))
+
+
+def _copies(order: Sequence[Value]) -> int:
+    """Slots of one width that occur together, at most: those of what is averaged, and those of averages inside it."""
+
+    def together(v: Avg) -> Counter[Width]:
+        inside: Counter[Width] = Counter()
+        for a in _lazy_below(v.x):
+            if isinstance(a, Avg):
+                fresh = together(a) - Counter(width for _, width in a.type.axes)
+                inside |= fresh
+        return Counter(width for _, width in v.x.type.axes) + inside
+
+    return max((max(together(v).values()) for v in order if isinstance(v, Avg) and not is_dense(v.x.type)), default=1)
 
 
 def stored_numbers(p: Plan, count: int) -> int:
@@ -165,12 +202,4 @@ def pair_work(x: Value, count: int) -> float:
     """The cost of averaging x over slots: pairs (all of them, or as many tuples) times what is evaluated for each."""
     if is_dense(x.type):
         return count * prod(x.type.shape)
-    seen: set[int] = set()
-    stack, per_pair = [x], 0
-    while stack:
-        v = stack.pop()
-        if v.id not in seen and not is_dense(v.type):
-            seen.add(v.id)
-            per_pair += prod(v.type.shape)
-            stack.extend(live_operands(v))
-    return 5.0 * count * count * per_pair
+    return 5.0 * count * count * sum(prod(v.type.shape) for v in _lazy_below(x))

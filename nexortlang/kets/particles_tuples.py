@@ -1,75 +1,87 @@
 """OuterNonlin on particles: averages of functions of pairs and tuples of particles, without ever storing such a function whole.
 
-In: an Avg whose operand extends over several slots, and the stored values it reads. Out: the average as a stored value. Guarantees: the members of a
-tuple are different particles (copies are independent). Pairs are all used; of the longer tuples as many as there are pairs, each
-pair of slots meeting in all cyclic distances.
+In: an Avg whose operand extends over several slots, and the systems that stand for independent copies. Out: the average as a stored value.
+Guarantees: each slot of one width is taken from another system, so copies are independent, exactly. Pairs are all used; of
+longer tuples as many as there are pairs.
+
+Copies within one system are no good: points that are spread evenly repel each other. A mean of |x_i − x_j| over i ≠ j is then too large by nearly 1/N of
+itself, ten standard errors where the points are good, and with i = j it is too small where they are not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from math import prod
+from typing import Protocol
 
 import numpy as np
 
-from nexortlang.core.program import Avg, Rename, Value, operands
+from nexortlang.core.program import Avg, Rename, Value, Width, operands
 from nexortlang.kets.particles_apply import apply
-from nexortlang.kets.particles_plan import is_dense, live_operands, vanishes
+from nexortlang.kets.particles_plan import has_inner_average, is_dense, vanishes
 
 BLOCK = 1 << 17
 """Numbers in one array of a block: a few such arrays fit the cache of one core."""
 
-Fetch = Callable[[Value], np.ndarray]
+Leaf = Callable[[Value, int | None], np.ndarray]
+"""A stored value on a block; the slot (None for scalars) says whose particles, and along which axis."""
 
 
-def average(v: Avg, fetch: Fetch, count: int, rng: np.random.Generator) -> np.ndarray:
-    """The average over slots, as (N, *shape) or, of all slots, (1, *shape)."""
-    if len(v.x.type.slots) == 2 and not _nested(v.x):
-        return _all_pairs(v, fetch, count)
-    return _tuples(v, fetch, count, rng)
+class Copy(Protocol):
+    """A system, as far as averages need it."""
+
+    def fetch(self, v: Value) -> np.ndarray:
+        """The stored array of a value."""
+        ...
 
 
-def _nested(x: Value) -> bool:
-    """Whether averages stand inside x that are themselves functions of several particles."""
-    stack = [x]
-    while stack:
-        v = stack.pop()
-        if isinstance(v, Avg):
-            return True
-        stack.extend(a for a in live_operands(v) if not is_dense(a.type))
-    return False
+def average(v: Avg, copies: Sequence[Copy], count: int, rng: np.random.Generator) -> np.ndarray:
+    """The average over slots, as (N, *shape) or, of all slots, (1, *shape). What v keeps, and scalars, are the first system's."""
+    if len(v.x.type.slots) == 2 and not has_inner_average(v.x):
+        return _all_pairs(v, copies, count)
+    return _tuples(v, copies, count, rng)
 
 
-def _all_pairs(v: Avg, fetch: Fetch, count: int) -> np.ndarray:
+def owners(axes: Sequence[tuple[int, Width]]) -> dict[int, int]:
+    """Which system each slot is taken from: the next one for each further slot of a width."""
+    taken: dict[Width, int] = {}
+    owner = {}
+    for slot, width in axes:
+        owner[slot] = taken.get(width, 0)
+        taken[width] = owner[slot] + 1
+    return owner
+
+
+def _kept_first(v: Avg) -> list[tuple[int, Width]]:
+    """The axes of what is averaged, those that stay in front."""
+    return sorted(v.x.type.axes, key=lambda axis: axis[0] in v.slots)
+
+
+def _all_pairs(v: Avg, copies: Sequence[Copy], count: int) -> np.ndarray:
     """Sums over the rows of a particles × particles array, a block of rows at a time."""
-    (slot_a, width_a), (slot_b, width_b) = v.x.type.axes
-    row = slot_b if v.slots == (slot_a,) else slot_a
+    axes = _kept_first(v)
+    owner = owners(axes)
+    row = axes[0][0]
     block = max(1, min(count, BLOCK // (count * max(1, prod(v.x.type.shape)))))
-    others = count - 1 if width_a == width_b else count
     parts = []
     for start in range(0, count, block):
-        stop = min(count, start + block)
+        here = slice(start, min(count, start + block))
 
-        def leaf(array: np.ndarray, slot: int | None, here: slice = slice(start, stop)) -> np.ndarray:
-            if slot == row:
-                return array[here, None] if len(array) > 1 else array[:, None]
-            return array[None, :]
+        def leaf(a: Value, slot: int | None, here: slice = here) -> np.ndarray:
+            array = copies[owner[slot] if slot is not None else 0].fetch(a)
+            return array[here, None] if slot == row else array[None]
 
-        values = Evaluation(fetch, leaf, lead=2).value(v.x, {})
-        values = np.broadcast_to(values, (stop - start, count, *v.x.type.shape))
-        if width_a == width_b:
-            values = values.copy() if not values.flags.writeable else values
-            values[np.arange(stop - start), np.arange(start, stop)] = 0.0
-        parts.append(values.sum(axis=1) / others)
+        values = Evaluation(leaf, lead=2).value(v.x, {})
+        values = np.broadcast_to(values, (here.stop - here.start, count, *v.x.type.shape))
+        parts.append(values.mean(axis=1))
     rows = np.concatenate(parts)
     return rows if len(v.slots) == 1 else rows.mean(axis=0, keepdims=True)
 
 
 class Evaluation:
-    """Evaluates lazy values on one block. `leaf` takes a stored array and its slot to the block's form."""
+    """Evaluates lazy values on one block, each once."""
 
-    def __init__(self, fetch: Fetch, leaf: Callable[[np.ndarray, int | None], np.ndarray], lead: int) -> None:
-        self._fetch = fetch
+    def __init__(self, leaf: Leaf, lead: int) -> None:
         self._leaf = leaf
         self._lead = lead
         self._known: dict[tuple[int, tuple[tuple[int, int], ...]], np.ndarray] = {}
@@ -84,8 +96,7 @@ class Evaluation:
 
     def _evaluate(self, v: Value, slots: dict[int, int]) -> np.ndarray:
         if is_dense(v.type):
-            slot = slots[v.type.slots[0]] if v.type.axes else None
-            return self._leaf(self._fetch(v), slot)
+            return self._leaf(v, slots[v.type.slots[0]] if v.type.axes else None)
         if isinstance(v, Rename):
             return self.value(v.x, {old: slots[new] for old, new in v.slots})
         if isinstance(v, Avg):
@@ -98,52 +109,51 @@ class Evaluation:
 
 
 class TupleEvaluation(Evaluation):
-    """On tuples of particles: `indices` has, for each slot, the particle that each tuple has there."""
+    """On tuples of particles: `axes` has every slot with its width, `indices` the particle that each tuple has there."""
 
     def __init__(
-        self, fetch: Fetch, indices: dict[int, np.ndarray], draw: Callable[[], np.ndarray], copies: int
+        self,
+        copies: Sequence[Copy],
+        axes: Sequence[tuple[int, Width]],
+        indices: dict[int, np.ndarray],
+        rng: np.random.Generator,
     ) -> None:
-        super().__init__(fetch, lambda a, s: a if s is None or len(a) == 1 else a[indices[s]], lead=1)
-        self._indices = indices
-        self._draw = draw
+        super().__init__(self._take, lead=1)
         self._copies = copies
+        self._axes = axes
+        self._owner = owners(axes)
+        self._indices = indices
+        self._rng = rng
+
+    def _take(self, v: Value, slot: int | None) -> np.ndarray:
+        if slot is None:
+            return self._copies[0].fetch(v)
+        return self._copies[self._owner[slot]].fetch(v)[self._indices[slot]]
 
     def _inner_average(self, v: Avg, slots: dict[int, int]) -> np.ndarray:
-        fresh = {s: 1 + max(self._indices) + k for k, s in enumerate(v.slots)}
+        """An average that depends on several outer slots: for each tuple over √N fresh particles."""
+        widths = dict(v.x.type.axes)
+        fresh = {s: 1 + max(self._owner) + k for k, s in enumerate(v.slots)}
+        axes = [*self._axes, *((new, widths[s]) for s, new in fresh.items())]
+        count = len(next(iter(self._indices.values())))
+        rounds = max(4, int(count**0.5))
         total: np.ndarray | float = 0.0
-        for _ in range(self._copies):
-            indices = self._indices | {new: self._draw() for new in fresh.values()}
-            inside = TupleEvaluation(self._fetch, indices, self._draw, self._copies)
-            total = total + inside.value(v.x, slots | fresh)
-        return np.asarray(total / self._copies)
+        for _ in range(rounds):
+            indices = self._indices | {new: self._rng.permutation(count) for new in fresh.values()}
+            total = total + TupleEvaluation(self._copies, axes, indices, self._rng).value(v.x, slots | fresh)
+        return np.asarray(total / rounds)
 
 
-def _tuples(v: Avg, fetch: Fetch, count: int, rng: np.random.Generator) -> np.ndarray:
-    """An incomplete sum: rounds of one tuple per particle, the other slots' particles a cyclic distance away in a random order.
-
-    In round t the second slot is at distance t, so all pairs of the first two slots occur; the further slots take all distances in random order.
-    """
-    axes = dict(v.x.type.axes)
-    kept = [s for s in axes if s not in v.slots]
-    if len(kept) > 1:
-        raise AssertionError("an average that leaves several slots is lazy")
-    first, *others = kept + [s for s in axes if s not in kept]
-    order = rng.permutation(count)
-    place = np.argsort(order)
-    distances = [1 + rng.permutation(count - 1) for _ in others]
-    copies = max(4, int(count**0.5))
-
-    def stranger() -> np.ndarray:
-        return order[(place + rng.integers(1, count)) % count]
-
+def _tuples(v: Avg, copies: Sequence[Copy], count: int, rng: np.random.Generator) -> np.ndarray:
+    """An incomplete sum: N rounds of N tuples. Over the rounds each two slots meet in all their pairs, once (one slot with each further one) or nearly so."""
+    axes = _kept_first(v)
+    first, *others = (slot for slot, _ in axes)
+    places = [rng.permutation(count) for _ in others]
+    distances = [rng.permutation(count) for _ in others]
     total: np.ndarray | float = 0.0
-    rounds = 0
-    for t in range(count - 1):
-        steps = [0, *(int(d[t]) for d in distances)]
-        if len(set(steps)) < len(steps):
-            continue
-        indices = {s: order[(place + step) % count] for s, step in zip([first, *others], steps, strict=True)}
-        values = TupleEvaluation(fetch, indices, stranger, copies).value(v.x, {})
-        total = total + (values if kept else values.mean(axis=0, keepdims=True))
-        rounds += 1
-    return np.asarray(total / rounds)
+    for t in range(count):
+        shifted = (np.roll(place, int(d[t])) for place, d in zip(places, distances, strict=True))
+        indices = dict(zip([first, *others], [np.arange(count), *shifted], strict=True))
+        values = TupleEvaluation(copies, axes, indices, rng).value(v.x, {})
+        total = total + (values if len(axes) > len(v.slots) else values.mean(axis=0, keepdims=True))
+    return np.asarray(total / count)

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -23,13 +23,13 @@ from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_quantile
 from nexortlang.kets import sobol
 from nexortlang.kets.innovations import Space
-from nexortlang.kets.particles import System
+from nexortlang.kets.particles import System, run_together
 from nexortlang.kets.particles_plan import Plan, plan, stored_numbers, work
 from nexortlang.kets.results import Distribution, Estimate, Options
 from nexortlang.settings import available_memory
 
 Kind: TypeAlias = Literal["scalar", "distribution", "covariance"]
-Target: TypeAlias = tuple[Kind, Value]
+
 Answer: TypeAlias = Estimate | Distribution
 Progress: TypeAlias = Callable[[str], None]
 
@@ -43,6 +43,13 @@ WORK = 2e11
 """Elementary operations that one size may take, all randomisations together: a few minutes."""
 MEMORY_SHARE = 0.7
 PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
+
+
+class Target(NamedTuple):
+    """A value and what is wanted of it."""
+
+    kind: Kind
+    value: Value
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,10 +127,15 @@ class _Sampler:
 
     def _bytes(self, count: int) -> int:
         pooled = sum(prod(v.type.shape) for kind, v in self._targets if kind == "distribution")
-        return 8 * (stored_numbers(self._plan, count) + self._runs * count * pooled + 2 * DRAWS * self._chance_size)
+        running = self._plan.copies * stored_numbers(self._plan, count)
+        kept = self._runs * self._plan.copies * count * pooled
+        return 8 * (running + kept + 2 * DRAWS * self._chance_size)
 
     def _affordable(self, count: int) -> bool:
-        return self._runs * work(self._plan, count) <= WORK and self._bytes(count) <= MEMORY_SHARE * available_memory()
+        return (
+            self._runs * self._plan.copies * work(self._plan, count) <= WORK
+            and self._bytes(count) <= MEMORY_SHARE * available_memory()
+        )
 
     def _need_memory(self, count: int) -> None:
         needed, free = self._bytes(count), available_memory()
@@ -165,10 +177,17 @@ class _Sampler:
         chance = self._chance(np.random.default_rng(chance_seed))
         parts = []
         for k, s in enumerate(seeds):
-            system = System(self._plan, count, chance[:, k : k + 1] if self._plan.scenario else chance, s)
-            system.run()
-            parts.append([system.values[v.id] for _, v in self._targets])
+            draws = chance[:, k : k + 1] if self._plan.scenario else chance
+            systems = [System(self._plan, count, draws, own) for own in s.spawn(self._plan.copies)]
+            run_together(self._plan, systems)
+            parts.append([self._joined(v, [system.values[v.id] for system in systems]) for _, v in self._targets])
         return [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
+
+    def _joined(self, v: Value, arrays: list[np.ndarray]) -> np.ndarray:
+        """What several systems say of one value: all their particles, or the mean of their scalars (which have the same draws)."""
+        if len(arrays) == 1:
+            return arrays[0]
+        return np.concatenate(arrays) if v.type.axes else np.mean(arrays, axis=0)
 
     def _chance(self, rng: np.random.Generator) -> np.ndarray:
         """Standard normals for the random scalars, (their number, draws)."""
