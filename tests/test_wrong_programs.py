@@ -133,6 +133,15 @@ def test_bad_command_lines(nexort: Run, arguments: list[str]) -> None:
     assert status == 2 and err and "Traceback" not in err
 
 
+def test_loops_have_a_limit_that_an_option_raises(tmp_path: Path, nexort: Run) -> None:
+    path = tmp_path / "main.nxt"
+    path.write_text("s = 0\nfor a in range(30):\n    for b in range(30):\n        s = s + 1\nshow s\n")
+    status, out, _ = nexort(str(path), "--json", "--max-steps", "500")
+    assert status == 1 and [d["code"] for d in json.loads(out)["diagnostics"]] == ["NX506"]
+    status, out, _ = nexort(str(path), "--json", "--max-steps", "5000")
+    assert status == 0 and json.loads(out)["results"][0]["value"] == 900
+
+
 # ---------------------------------------------------------------------------- mutated and random text
 
 TOKENS = [
