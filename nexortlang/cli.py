@@ -15,7 +15,7 @@ from pathlib import Path
 
 from nexortlang import __version__, driver
 from nexortlang.diagnostics import Diagnostic, NexortError
-from nexortlang.driver import Request
+from nexortlang.driver import Outcome, Request
 from nexortlang.options import Arguments, help_text, read_arguments
 from nexortlang.report import json
 from nexortlang.report.console import Console, Progress, write
@@ -56,7 +56,7 @@ def _guarded(words: Sequence[str]) -> int:
     except Exception as error:
         if os.environ.get("NEXORT_DEBUG"):
             raise
-        return _refuse([_accident(error)], console)
+        return _refuse([accident(error)], console)
 
 
 def _command(arguments: Arguments, console: Console) -> int:
@@ -76,7 +76,7 @@ def _command(arguments: Arguments, console: Console) -> int:
         case "repl":
             from nexortlang.repl import repl
 
-            repl(request(arguments), console)
+            repl(_request(arguments), console)
     return 0
 
 
@@ -84,25 +84,15 @@ def _command(arguments: Arguments, console: Console) -> int:
 
 
 def _run(arguments: Arguments, console: Console) -> int:
-    source, asked = read_source(arguments.target), request(arguments)
+    source, asked = read_source(arguments.target), _request(arguments)
     with Progress(console.quiet) as progress:
         outcome = driver.run(source, asked, progress)
-    if outcome.shown is None or outcome.program is None:
-        return _refuse(outcome.diagnostics, console)
-    if console.json:
-        console.answer(json.results(outcome.shown, source.name, arguments.seed, outcome.diagnostics))
-    else:
-        from nexortlang.report.text import report
-
-        failed = sum(d.code == "NX304" for d in outcome.diagnostics)
-        console.say(report(outcome.shown, len(outcome.program.assertions) - failed, console.width))
-    console.complain(outcome.diagnostics)
-    return _status(outcome.diagnostics)
+    return tell(outcome, console, source.name, arguments.seed)
 
 
 def _check(arguments: Arguments, console: Console) -> int:
     source = read_source(arguments.target)
-    outcome = driver.check(source, request(arguments))
+    outcome = driver.check(source, _request(arguments))
     if outcome.is_wrong:
         return _refuse(outcome.diagnostics, console)
     if console.json:
@@ -114,7 +104,7 @@ def _check(arguments: Arguments, console: Console) -> int:
 
 
 def _core(arguments: Arguments, console: Console) -> int:
-    outcome = driver.check(read_source(arguments.target), request(arguments))
+    outcome = driver.check(read_source(arguments.target), _request(arguments))
     if outcome.program is None:
         return _refuse(outcome.diagnostics, console)
     from nexortlang.core.printer import to_nxt
@@ -141,7 +131,22 @@ def _lesson(code: str, width: int) -> str:
 # ---------------------------------------------------------------------------- what commands share
 
 
-def request(arguments: Arguments) -> Request:
+def tell(outcome: Outcome, console: Console, name: str, seed: int) -> int:
+    """Results and diagnostics of a run; the exit status."""
+    if outcome.shown is None or outcome.program is None:
+        return _refuse(outcome.diagnostics, console)
+    if console.json:
+        console.answer(json.results(outcome.shown, name, seed, outcome.diagnostics))
+    else:
+        from nexortlang.report.text import report
+
+        failed = sum(d.code == "NX304" for d in outcome.diagnostics)
+        console.say(report(outcome.shown, len(outcome.program.assertions) - failed, console.width))
+    console.complain(outcome.diagnostics)
+    return _status(outcome.diagnostics)
+
+
+def _request(arguments: Arguments) -> Request:
     """What the options ask of a program; a --set value that is no number or array is refused (NX508)."""
     from nexortlang.setvalues import value
 
@@ -201,7 +206,7 @@ def _status(diagnostics: Sequence[Diagnostic]) -> int:
     return 3 if any(d.code == "NX305" for d in diagnostics) else 0
 
 
-def _accident(error: Exception) -> Diagnostic:
+def accident(error: Exception) -> Diagnostic:
     """What no stage foresaw, in one line."""
     match error:
         case MemoryError():

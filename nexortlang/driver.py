@@ -7,7 +7,7 @@ Guarantees: no stage prints, exits or lets a NexortError through; a stage runs o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from nexortlang.source import Source
 
 if TYPE_CHECKING:
     from nexortlang.core.program import Program
+    from nexortlang.kets.engine import LimitEngine
     from nexortlang.report.shown import Shown
 
 Progress = Callable[[str], None]
@@ -68,18 +69,61 @@ def check(source: Source, request: Request) -> Outcome:
 
 def run(source: Source, request: Request, progress: Progress | None = None) -> Outcome:
     """source → check → limit → results and verdict."""
+    from nexortlang.kets.engine import LimitEngine
+
     outcome = check(source, request)
-    if outcome.program is None:
+    if outcome.program is not None:
+        _take_limit(outcome, LimitEngine(), request, progress)
+    return outcome
+
+
+class Session:
+    """A program that grows text by text, as at a prompt: names stay, and so does what is known of the limit."""
+
+    def __init__(self, request: Request) -> None:
+        from nexortlang.elaborate.program import Elaborator
+        from nexortlang.files import Files
+        from nexortlang.kets.engine import LimitEngine
+
+        self.request = request
+        self._elaborator = Elaborator(Files(request.folder), request.settings, request.max_steps, interactive=True)
+        self._engine = LimitEngine()
+
+    @property
+    def names(self) -> list[str]:
+        """What the next text may speak of."""
+        return self._elaborator.names
+
+    def run(self, source: Source, progress: Progress | None = None) -> Outcome:
+        """What the text shows, or what is wrong with it; then it has changed nothing."""
+        from nexortlang.syntax.parser import parse
+
+        module, mistakes = parse(source)
+        outcome = Outcome(mistakes)
+        if outcome.is_wrong:
+            return outcome
+        program = self._elaborator.program
+        shows, assertions = len(program.shows), len(program.assertions)
+        outcome.diagnostics += self._elaborator.run(module.body)
+        if not outcome.is_wrong:
+            new = replace(program, shows=program.shows[shows:], assertions=program.assertions[assertions:])
+            outcome.program = new
+            _take_limit(outcome, self._engine, self.request, progress)
         return outcome
-    from nexortlang.kets.engine import limit
+
+
+def _take_limit(outcome: Outcome, engine: LimitEngine, request: Request, progress: Progress | None) -> None:
+    """program → limit → results and verdict, added to the outcome."""
     from nexortlang.kets.results import Options
     from nexortlang.report.shown import gather
     from nexortlang.report.verdict import verdict
 
+    program = outcome.program
+    if program is None:
+        return
     try:
-        result = limit(outcome.program, Options(request.tol, request.samples, request.seed), progress)
-        outcome.shown = gather(outcome.program, result)
-        outcome.diagnostics += verdict(outcome.program, result, request.tol)
+        result = engine.run(program, Options(request.tol, request.samples, request.seed), progress)
+        outcome.shown = gather(program, result)
+        outcome.diagnostics += verdict(program, result, request.tol)
     except NexortError as error:
         outcome.diagnostics += error.diagnostics
-    return outcome

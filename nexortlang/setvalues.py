@@ -19,12 +19,12 @@ Nested: TypeAlias = "float | list[Nested]"
 
 def value(name: str, text: str) -> Nested:
     """The number or array that `text` writes. Raises NexortError, NX508, for anything else."""
-    from nexortlang.syntax.parser import parse
+    from nexortlang.syntax.parser import parse_expression
 
-    module, mistakes = parse(Source("--set", f"const {name} = {text}\n"))
-    match module.body:
-        case (ast.ConstDecl(value=e),) if not mistakes and (found := _plain(e)) is not None:
-            return found
+    expression, mistakes = parse_expression(Source("--set", text))
+    found = None if mistakes or expression is None else _plain(expression)
+    if found is not None:
+        return found
     message = f"--set {name}: expected a number or an array […] of numbers, found {text}"
     raise NexortError(Diagnostic("NX508", message, hint=f"for example --set {name}=0.2"))
 

@@ -82,7 +82,7 @@ def test_number(value: float, error: float, text: str) -> None:
 def test_a_number_is_printed_to_within_its_error(value: float, error: float) -> None:
     text = number(value, error)
     shown = float(text.partition("(")[0] + text.partition(")")[2])
-    assert abs(shown - value) <= max(0.51 * error, 1e-11 * abs(value))
+    assert abs(shown - value) <= max(0.51 * error, 1e-11 * abs(value), 1e-12)
 
 
 # ---------------------------------------------------------------------------- series

@@ -49,6 +49,10 @@ class Console:
         heard = [d for d in diagnostics if d.severity == "error"] if self.quiet else diagnostics
         write(sys.stderr, render(heard, width=min(self.width, _WIDEST), color=self._colors(sys.stderr)))
 
+    def note(self, text: str) -> None:
+        """A line beside the results."""
+        write(sys.stderr, f"{text}\n")
+
     def _colors(self, stream: TextIO) -> bool:
         if self.color != "auto":
             return self.color == "always"

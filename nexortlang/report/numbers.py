@@ -12,6 +12,8 @@ from typing import Any
 DIGITS = 12
 """Significant digits of what is exact."""
 
+_ROUNDING = 1e-12
+
 
 def number(value: float, error: float = 0.0) -> str:
     """A value as the report prints it."""
@@ -19,12 +21,14 @@ def number(value: float, error: float = 0.0) -> str:
         return "nan" if value != value else "inf" if value > 0 else "-inf"
     if not isfinite(error):
         return f"{value:.3g}(?)"
-    return _with_error(value, error) if matters(value, error) else _plain(value)
+    if matters(value, error):
+        return _with_error(value, error)
+    return "0" if abs(value) <= error else _plain(value)
 
 
 def matters(value: Any, error: Any) -> Any:
-    """Whether an error (a number or an array) is above the last digit shown and above what a double resolves around 1."""
-    return (error > 0.5 * abs(value) * 10.0**-DIGITS) & (error > 1e-15)
+    """Whether an error (a number or an array) is to be told: above the last digit shown, and more than the rounding of a 0."""
+    return (error > 0.5 * abs(value) * 10.0**-DIGITS) & ((error > _ROUNDING) | (abs(value) > error) & (error > 1e-16))
 
 
 def _plain(value: float, digits: int = DIGITS) -> str:

@@ -1,0 +1,46 @@
+"""The documentation is true: every program in README.md and docs/ runs, or is refused with the code that it says; links lead somewhere."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from nexortlang.cli import main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+BLOCK = re.compile(r"^```nxt\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+WRONG = re.compile(r"#! (NX\d{3})$", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
+
+PROGRAMS = [
+    pytest.param(match[1], id=f"{page.name}:{page.read_text('utf-8').count(chr(10), 0, match.start()) + 1}")
+    for page in PAGES
+    for match in BLOCK.finditer(page.read_text("utf-8"))
+]
+
+
+@pytest.mark.parametrize("program", PROGRAMS)
+def test_program(program: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "x.csv").write_text("a,b\n1,0\n0,1\n1,1\n")
+    (tmp_path / "y.csv").write_text("1\n-1\n0.5\n")
+    (tmp_path / "layers.nxt").write_text("## A dense layer.\ndef dense(W, x) = relu(W @ x)\n")
+    (tmp_path / "program.nxt").write_text(program, encoding="utf-8")
+    status = main([str(tmp_path / "program.nxt"), "--json", "--samples", "512", "--tol", "1"])
+    answer = json.loads(capsys.readouterr().out)
+    codes = {d["code"] for d in answer.get("diagnostics", [])}
+    assert codes == set(WRONG.findall(program)), answer
+    assert status == (1 if codes else 0)
+
+
+def test_there_are_programs() -> None:
+    assert len(PROGRAMS) >= 10
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text("utf-8")):
+        assert (page.parent / target).exists(), target
