@@ -124,6 +124,7 @@ class TupleEvaluation(Evaluation):
         self._owner = owners(axes)
         self._indices = indices
         self._rng = rng
+        self._count = 1 + int(max(i.max() for i in indices.values()))
 
     def _take(self, v: Value, slot: int | None) -> np.ndarray:
         if slot is None:
@@ -135,25 +136,30 @@ class TupleEvaluation(Evaluation):
         widths = dict(v.x.type.axes)
         fresh = {s: 1 + max(self._owner) + k for k, s in enumerate(v.slots)}
         axes = [*self._axes, *((new, widths[s]) for s, new in fresh.items())]
-        count = len(next(iter(self._indices.values())))
-        rounds = max(4, int(count**0.5))
+        tuples = len(next(iter(self._indices.values())))
+        rounds = max(4, int(self._count**0.5))
         total: np.ndarray | float = 0.0
         for _ in range(rounds):
-            indices = self._indices | {new: self._rng.permutation(count) for new in fresh.values()}
+            indices = self._indices | {new: self._rng.permutation(tuples) % self._count for new in fresh.values()}
             total = total + TupleEvaluation(self._copies, axes, indices, self._rng).value(v.x, slots | fresh)
         return np.asarray(total / rounds)
 
 
 def _tuples(v: Avg, copies: Sequence[Copy], count: int, rng: np.random.Generator) -> np.ndarray:
-    """An incomplete sum: N rounds of N tuples. Over the rounds each two slots meet in all their pairs, once (one slot with each further one) or nearly so."""
+    """An incomplete sum: N rounds of N tuples, several rounds at a time. Each further slot meets the first one in all pairs."""
     axes = _kept_first(v)
     first, *others = (slot for slot, _ in axes)
     places = [rng.permutation(count) for _ in others]
     distances = [rng.permutation(count) for _ in others]
+    block = max(1, min(count, BLOCK // (count * max(1, prod(v.x.type.shape)))))
+    here = np.arange(count)
     total: np.ndarray | float = 0.0
-    for t in range(count):
-        shifted = (np.roll(place, int(d[t])) for place, d in zip(places, distances, strict=True))
-        indices = dict(zip([first, *others], [np.arange(count), *shifted], strict=True))
+    for start in range(0, count, block):
+        indices = {first: np.tile(here, min(block, count - start))}
+        for slot, place, distance in zip(others, places, distances, strict=True):
+            indices[slot] = place[(here + distance[start : start + block, None]) % count].reshape(-1)
         values = TupleEvaluation(copies, axes, indices, rng).value(v.x, {})
-        total = total + (values if len(axes) > len(v.slots) else values.mean(axis=0, keepdims=True))
-    return np.asarray(total / count)
+        values = np.broadcast_to(values, (indices[first].size, *v.x.type.shape))
+        total = total + values.reshape(-1, count, *v.x.type.shape).sum(axis=0)
+    rows = np.asarray(total) / count
+    return rows if len(axes) > len(v.slots) else rows.mean(axis=0, keepdims=True)

@@ -1,0 +1,390 @@
+"""The particle evaluator, instruction by instruction, against known limits. Programs are built as core, by hand."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from nexortlang.core.build import Builder
+from nexortlang.core.program import InitVector, Matrix, Value, Width
+from nexortlang.diagnostics.model import NexortError
+from nexortlang.kets import replicates
+from nexortlang.kets.particles import System, run_together
+from nexortlang.kets.particles_plan import plan
+from nexortlang.kets.replicates import Kind, Target
+from nexortlang.kets.results import Distribution, Estimate, Options
+
+n = Width("n")
+ONE = np.array(0)
+
+
+def normal(b: Builder, *shape: int, mean: float = 0.0, variance: float = 1.0, width: Width = n) -> InitVector:
+    return b.init_vector("x", width, "normal", np.full(shape, mean), np.full(shape, variance))
+
+
+def gaussian(b: Builder, rows: Width = n, cols: Width = n, variance: float = 1.0) -> Matrix:
+    return b.matrix("W", rows, cols, np.array(variance), "normal")
+
+
+def answer(b: Builder, *values: Value, kind: Kind = "scalar", **options: float) -> list[Estimate]:
+    answers, _ = replicates.run(b.program, [Target(kind, v) for v in values], Options(**options))  # type: ignore[arg-type]
+    assert all(isinstance(a, Estimate) and a.method == "sampled" for a in answers)
+    return [a for a in answers if isinstance(a, Estimate)]
+
+
+def single(values: list[Value], count: int = 512, seed: int = 0) -> list[np.ndarray]:
+    """The values on one randomisation."""
+    p = plan(values)
+    systems = [System(p, count, np.empty((0, 1)), s) for s in np.random.SeedSequence(seed).spawn(p.copies)]
+    run_together(p, systems)
+    return [systems[0].values[v.id] for v in values]
+
+
+def near(estimate: Estimate, truth: object, errors: float = 4.0) -> bool:
+    return bool(np.all(np.abs(estimate.value - np.asarray(truth)) <= errors * estimate.stderr + 1e-12))
+
+
+# ---------------------------------------------------------------------------- instructions alone
+
+
+def test_normal_vectors_have_their_moments_exactly() -> None:
+    b = Builder()
+    x = b.init_vector("x", n, "normal", np.array([1.0, -2.0]), np.array([1.0, 4.0]))
+    z = b.init_vector("z", n, "normal", np.zeros(2), np.ones(2), np.array([[1.0, 0.5], [0.5, 1.0]]))
+    mean, gram, across, fourth = answer(
+        b,
+        b.avg(x, (0,)),
+        b.inner("a,b->ab", z, z),
+        b.inner("a,b->ab", x, z),
+        b.avg(b.mul(b.mul(z, z), b.mul(z, z)), (0,)),
+    )
+    assert np.allclose(mean.value, [1.0, -2.0], atol=1e-13)
+    assert np.allclose(gram.value, [[1.0, 0.5], [0.5, 1.0]], atol=1e-13)
+    assert np.allclose(across.value, 0.0, atol=1e-13)
+    assert near(fourth, 3.0)
+
+
+@pytest.mark.parametrize(("law", "fourth"), [("uniform", 1.8), ("rademacher", 1.0), ("laplace", 6.0), ("normal", 3.0)])
+def test_laws_have_mean_variance_and_shape(law: str, fourth: float) -> None:
+    b = Builder()
+    x = b.init_vector("x", n, law, np.array(0.5), np.array(2.0))  # type: ignore[arg-type]
+    c = b.map("sub", x, b.const(0.5))
+    square = b.mul(c, c)
+    mean, variance, moment = answer(b, b.avg(x, (0,)), b.avg(square, (0,)), b.avg(b.mul(square, square), (0,)))
+    assert near(mean, 0.5) and near(variance, 2.0) and near(moment, 4.0 * fourth)
+
+
+def test_bernoulli() -> None:
+    b = Builder()
+    x = b.init_vector("x", n, "bernoulli", np.array([0.25, 0.9]), np.array([0.1875, 0.09]))
+    mean, second = answer(b, b.avg(x, (0,)), b.inner("a,b->ab", x, x))
+    assert near(mean, [0.25, 0.9], 5.0) and near(second, [[0.25, 0.225], [0.225, 0.9]], 5.0)
+
+
+def test_finite_axes() -> None:
+    """Gather, Concat, Reduce, Einsum and broadcasting Maps act on each particle as NumPy does on its row."""
+    b = Builder()
+    x = normal(b, 2, 3)
+    a = np.arange(6.0).reshape(3, 2)
+    values = [
+        x,
+        b.gather(x, np.array([[5, 0], [3, 3]])),
+        b.concat([x, b.const([7.0])]),
+        b.reduce("max", x, 0),
+        b.reduce("argmax", x, 1),
+        b.einsum("ab,bc->ac", x, b.const(a)),
+        b.einsum("ab,ab->a", x, x),
+        b.mul(x, b.gather(x, np.array([0, 1, 2]))),
+    ]
+    p, gathered, joined, largest, place, product, squares, broadcast = single(values)
+    assert np.array_equal(gathered, p.reshape(-1, 6)[:, [[5, 0], [3, 3]]])
+    assert np.array_equal(joined, np.concatenate([p.reshape(-1, 6), np.full((512, 1), 7.0)], axis=1))
+    assert np.array_equal(largest, p.max(axis=1)) and np.array_equal(place, p.argmax(axis=2))
+    assert np.allclose(product, p @ a) and np.allclose(squares, (p * p).sum(axis=2))
+    assert np.allclose(broadcast, p * p[:, :1])
+
+
+def test_lower_powers_vanish_and_zero_is_neutral() -> None:
+    b = Builder()
+    x = normal(b)
+    small = b.scale(x, Fraction(-1))
+    assert np.array_equal(*single([b.add(x, small), x]))
+    assert np.array_equal(*single([b.map("sub", small, x), b.map("neg", x)]))
+    assert np.array_equal(*single([b.add(small, b.const(0.0)), x]))
+    (joined,) = single([b.concat([b.reshape(small, (1,)), b.reshape(x, (1,))])])
+    assert not joined[:, 0].any() and joined[:, 1].any()
+
+
+# ---------------------------------------------------------------------------- hats and dots
+
+
+def test_semicircle_moments() -> None:
+    b = Builder()
+    W, x = gaussian(b), normal(b)
+    z: Value = x
+    moments: list[Value] = []
+    for _ in range(10):
+        z = b.mul(b.const(0.5**0.5), b.add(b.matmul(W, ONE, False, z), b.matmul(W, ONE, True, z)))
+        moments.append(b.inner(",->", x, z))
+    values = [float(e.value) for e in answer(b, *moments)]
+    assert np.allclose(values, [0, 1, 0, 2, 0, 5, 0, 14, 0, 42], atol=1e-9)
+
+
+@pytest.mark.parametrize("ratio", [Fraction(2), Fraction(1, 2)])
+def test_marchenko_pastur_moments(ratio: Fraction) -> None:
+    b = Builder()
+    m, k = Width("m"), Width("k", ratio)
+    W, x = gaussian(b, k, m), normal(b, width=m)
+    z: Value = x
+    moments: list[Value] = []
+    for _ in range(4):
+        z = b.matmul(W, ONE, True, b.matmul(W, ONE, False, z))
+        moments.append(b.inner(",->", x, z))
+    r = float(ratio)
+    truth = [r, r + r**2, r + 3 * r**2 + r**3, r + 6 * r**2 + 6 * r**3 + r**4]
+    assert np.allclose([float(e.value) for e in answer(b, *moments)], truth, rtol=1e-10)
+
+
+def test_gradient_independence_counterexample() -> None:
+    """dx = 2 WᵀW 1 has mean 2 (not 0), variance 4 (TENSOR_PROGRAMS.md §8.2)."""
+    b = Builder()
+    W = gaussian(b)
+    ones = normal(b, mean=1.0, variance=0.0)
+    dx = b.mul(b.const(2.0), b.matmul(W, ONE, True, b.matmul(W, ONE, False, ones)))
+    mean, second = answer(b, b.avg(dx, (0,)), b.inner(",->", dx, dx))
+    assert math.isclose(float(mean.value), 2.0, abs_tol=1e-12) and math.isclose(float(second.value), 8.0, rel_tol=1e-12)
+
+
+def test_dots_by_hand() -> None:
+    """y = Wx, u = Wᵀ relu(y): ⟨x|u⟩ = ⟨y|relu y⟩ = ½, ⟨u|u⟩ = ½ + ¼ (hat and dot ½ x)."""
+    b = Builder()
+    W, x = gaussian(b), normal(b)
+    u = b.matmul(W, ONE, True, b.map("relu", b.matmul(W, ONE, False, x)))
+    along, norm = answer(b, b.inner(",->", x, u), b.inner(",->", u, u))
+    assert near(along, 0.5) and near(norm, 0.75)
+
+
+@pytest.mark.parametrize("ratio", [Fraction(1), Fraction(3)])
+def test_adjointness_holds_to_rounding(ratio: Fraction) -> None:
+    """For everything W was applied to, earlier or later, with repeated, collinear, constant and zero vectors among it."""
+    b = Builder()
+    cols = Width("m")
+    rows = Width("k", ratio)
+    W = b.matrix("W", rows, cols, np.array([0.5, 2.0]), "normal")
+    members = np.array([[0], [1]])
+    x = normal(b, 3, width=cols)
+    inputs: list[Value] = [x]
+    outputs: list[Value] = []
+    y: Value = b.matmul(W, members, False, x)
+    for op in ("tanh", "relu", "sign"):
+        outputs.append(b.map(op, y))
+        back = b.matmul(W, members, True, outputs[-1])
+        inputs.append(b.add(b.map(op, back), b.mul(b.const(1e-3), x)))
+        y = b.matmul(W, members, False, inputs[-1])
+    inputs += [b.mul(b.const(2.0), x), b.mul(b.const(0.0), x)]
+    inputs.append(normal(b, 3, mean=1.0, variance=0.0, width=cols))
+    forward = [b.matmul(W, members, False, u) for u in inputs]
+    backward = [b.matmul(W, members, True, v) for v in outputs]
+    arrays = single([*inputs, *outputs, *forward, *backward], 256)
+    u, v, wu, wv = _parts(arrays, len(inputs), len(outputs))
+    for a, wa in zip(u, wu, strict=True):
+        for c, wc in zip(v, wv, strict=True):
+            left, right = np.mean(wc * a, axis=0), float(ratio) * np.mean(c * wa, axis=0)
+            assert np.allclose(left, right, atol=1e-11), np.abs(left - right).max()
+
+
+def _parts(arrays: list[np.ndarray], inputs: int, outputs: int) -> tuple[list[np.ndarray], ...]:
+    """The list cut into inputs, outputs, images of the inputs, images of the outputs, all with two members."""
+    full = [np.broadcast_to(a if a.ndim == 3 else a[:, None], (len(a), 2, 3)) for a in arrays]
+    cuts = [0, inputs, inputs + outputs, 2 * inputs + outputs, len(arrays)]
+    return tuple(full[i:j] for i, j in pairwise(cuts))
+
+
+def test_members_of_a_family_are_independent() -> None:
+    b = Builder()
+    W = b.matrix("W", n, n, np.array([1.0, 4.0]), "normal")
+    y = b.matmul(W, np.array([0, 1, 0]), False, normal(b))
+    (gram,) = answer(b, b.inner("a,b->ab", y, y))
+    assert np.allclose(gram.value, [[1, 0, 1], [0, 4, 0], [1, 0, 1]], atol=1e-12)
+
+
+# ---------------------------------------------------------------------------- OuterNonlin
+
+
+def test_pairs_and_triples() -> None:
+    b = Builder()
+    x, y = normal(b), normal(b)
+    xj, xk, yj = b.rename(x, {0: 1}), b.rename(x, {0: 2}), b.rename(y, {0: 1})
+    distance = b.avg(b.map("abs", b.map("sub", x, xj)), (0, 1))
+    largest = b.avg(b.map("max", b.map("max", x, xj), xk), (0, 1, 2))
+    z = b.avg(b.mul(b.map("sign", b.mul(x, yj)), yj), (1,))
+    nested = b.avg(b.map("max", b.avg(b.map("max", b.map("max", x, xj), xk), (2,)), b.map("max", x, xj)), (0, 1))
+    found = answer(b, distance, largest, b.inner(",->", z, z))
+    for estimate, truth in zip(found, [2 / math.pi**0.5, 1.5 / math.pi**0.5, 2 / math.pi], strict=True):
+        assert near(estimate, truth) and estimate.stderr <= 1e-3
+    # the inner average is E max(m, x_k) given m = max(x_i, x_j): at least m, and its mean is that of three
+    (inner,) = answer(b, nested, samples=256)
+    assert near(inner, 1.5 / math.pi**0.5, 5.0)
+
+
+def test_order_two_leaves_a_vector() -> None:
+    """y_i = avg_jk relu(x_i + x_j − x_k) = E relu(x_i + √2 g); ⟨x|y⟩ = E relu′(√3 g) = ½ by Stein's lemma."""
+    b = Builder()
+    x = normal(b)
+    arg = b.map("sub", b.add(x, b.rename(x, {0: 1})), b.rename(x, {0: 2}))
+    y = b.avg(b.map("relu", arg), (1, 2))
+    (slope,) = answer(b, b.inner(",->", x, y))
+    assert near(slope, 0.5)
+
+
+def test_pairs_over_two_widths() -> None:
+    b = Builder()
+    x, y = normal(b), normal(b, variance=3.0, width=Width("m", Fraction(2)))
+    (distance,) = answer(b, b.avg(b.map("abs", b.map("sub", x, b.rename(y, {0: 1}))), (0, 1)))
+    assert near(distance, 2 * (2 / math.pi) ** 0.5)
+
+
+def test_finite_axes_in_pairs() -> None:
+    b = Builder()
+    x = normal(b, 3)
+    product = b.einsum("a,a->", x, b.rename(x, {0: 1}))
+    square, outer = answer(b, b.avg(b.mul(product, product), (0, 1)), b.avg(b.mul(x, b.rename(x, {0: 1})), (0, 1)))
+    assert near(square, 3.0) and np.allclose(outer.value, 0.0, atol=1e-12)
+
+
+def test_batch_normalisation() -> None:
+    """relu after batch norm over four inputs, one dimension of TP1's integral done by quadrature elsewhere."""
+    b = Builder()
+    X = np.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 1, 0, 1], [1, -1, 2, 0]], dtype=float)
+    h = b.einsum("a,ba->b", normal(b, 4, variance=0.25), b.const(X))
+    c = b.map("sub", h, b.mul(b.const(0.25), b.reduce("sum", h, 0)))
+    spread = b.map("sqrt", b.mul(b.const(0.25), b.reduce("sum", b.mul(c, c), 0)))
+    x = b.map("relu", b.map("div", c, spread))
+    (gram,) = answer(b, b.inner("a,b->ab", x, x))
+    truth = {(0, 0): 0.119016389920538, (0, 3): 0.137440836273295, (3, 3): 0.717603072096811}
+    for at, value in truth.items():
+        assert abs(gram.value[at] - value) <= 4 * gram.stderr[at]
+
+
+# ---------------------------------------------------------------------------- training
+
+
+def test_one_step_of_sgd_by_hand() -> None:
+    """W ← W − η|g⟩⟨x| and z = Wx − η g⟨x|x⟩: ⟨z|z⟩ = 1 + η², and Wᵀg − η x⟨g|g⟩ has ⟨x|Wᵀg⟩ = −η."""
+    b = Builder()
+    W, x, g = gaussian(b), normal(b), normal(b)
+    eta = b.const(0.7)
+    z = b.map("sub", b.matmul(W, ONE, False, x), b.mul(eta, b.mul(g, b.inner(",->", x, x))))
+    back = b.map("sub", b.matmul(W, ONE, True, g), b.mul(eta, b.mul(x, b.inner(",->", g, g))))
+    norm, along, both = answer(b, b.inner(",->", z, z), b.inner(",->", x, back), b.inner(",->", g, z))
+    assert np.allclose([norm.value, along.value, both.value], [1.49, -0.7, -0.7], atol=1e-12)
+
+
+def test_sign_update_seen_from_both_sides() -> None:
+    """W_ij ← W_ij − ½ sign(y_i x_j)/n: ⟨back|back⟩ of back = Wᵀ relu(W x), derived elsewhere."""
+    b = Builder()
+    W, x, y = gaussian(b), normal(b), normal(b)
+    S = b.mul(b.const(0.5), b.map("sign", b.mul(y, b.rename(x, {0: 1}))))
+    xj = b.rename(x, {0: 1})
+    z = b.map("relu", b.map("sub", b.matmul(W, ONE, False, x), b.avg(b.mul(S, xj), (1,))))
+    turned = b.rename(S, {0: 1, 1: 0})
+    back = b.map("sub", b.matmul(W, ONE, True, z), b.avg(b.mul(turned, b.rename(z, {0: 1})), (1,)))
+    (norm,) = answer(b, b.inner(",->", back, back))
+    assert near(norm, 0.9191021270351387)
+
+
+# ---------------------------------------------------------------------------- answers
+
+
+def test_distribution() -> None:
+    b = Builder()
+    x = b.init_vector("x", n, "laplace", np.array([0.0, 1.0]), np.array([1.0, 4.0]))
+    (found,), _ = replicates.run(b.program, [Target("distribution", x)], Options(samples=4096))
+    assert isinstance(found, Distribution)
+    assert np.allclose(found.mean, [0.0, 1.0], atol=0.02) and np.allclose(found.variance, [1.0, 4.0], rtol=0.03)
+    assert np.allclose(found.quantiles[0.75], [math.log(2) / 2**0.5, 1.0 + 2**0.5 * math.log(2)], atol=0.02)
+    assert np.allclose(found.skewness, 0.0, atol=0.2) and np.allclose(found.kurtosis, 3.0, atol=0.6)
+
+
+def test_gaussian_scalars() -> None:
+    """Fluctuations and initial scalars: covariance from the Gram matrix, means of what is computed from them, distribution."""
+    b = Builder()
+    x, v = normal(b), normal(b, 2, variance=2.0)
+    f = b.fluctuation(b.mul(v, b.map("relu", x)))
+    c = b.init_scalar("c", "normal", np.array([0.0, 1.0]), np.array([0.25, 0.25]))
+    g = b.add(f, c)
+    (covariance,) = answer(b, g, kind="covariance")
+    assert near(covariance, np.diag([1.25, 1.25])) and np.all(covariance.stderr < 1e-3)
+    mean, square = answer(b, g, b.mul(g, g))
+    assert np.allclose(mean.value, [0.0, 1.0], atol=1e-10) and near(square, [1.25, 2.25])
+    (found,), _ = replicates.run(b.program, [Target("distribution", g)], Options())
+    assert isinstance(found, Distribution) and np.allclose(found.quantiles[0.5], [0.0, 1.0], atol=0.02)
+    (zero,) = answer(b, b.avg(x, (0,)), kind="covariance")
+    assert zero.value == 0.0
+
+
+def test_a_random_scalar_inside_a_vector() -> None:
+    """avg((x + c)²) = 1 + c²: its mean is 1 + Var c, its variance 2 (Var c)²; the error counts the scatter over draws."""
+    b = Builder()
+    c = b.init_scalar("c", "normal", np.array(0.0), np.array(0.25))
+    y = b.add(normal(b), c)
+    second = b.avg(b.mul(y, y), (0,))
+    (mean,), (variance,) = answer(b, second), answer(b, second, kind="covariance")
+    assert near(mean, 1.25) and near(variance, 0.125) and 1e-4 < float(mean.stderr) < 0.1
+
+
+def test_same_seed_same_numbers() -> None:
+    b = Builder()
+    value = b.avg(b.map("tanh", b.mul(normal(b), normal(b, mean=1.0))), (0,))
+    one, two, other = (answer(b, value, seed=s)[0] for s in (1, 1, 2))
+    assert one.value == two.value and one.stderr == two.stderr and one.value != other.value
+
+
+def test_unreachable_tolerance_is_reported() -> None:
+    b = Builder()
+    value = b.avg(b.map("exp", normal(b, 1)), (0,))
+    _, reached = replicates.run(b.program, [Target("scalar", value)], Options(tol=1e-9, samples=512))
+    assert not reached
+    _, reached = replicates.run(b.program, [Target("scalar", value)], Options(tol=1e-2))
+    assert reached
+
+
+def test_an_expectation_that_is_not_a_number() -> None:
+    b = Builder()
+    value = b.avg(b.map("log", normal(b)), (0,))
+    with pytest.raises(NexortError, match="NX301"):
+        answer(b, value)
+
+
+def test_too_much_memory_is_refused_before_it_is_asked_for() -> None:
+    b = Builder()
+    big = b.init_vector("big", n, "normal", np.zeros(30_000_000), np.zeros(30_000_000))
+    with pytest.raises(NexortError, match="NX505"):
+        answer(b, b.avg(b.reduce("max", big, 0), (0,)), samples=1 << 20)
+
+
+def test_truth_is_within_two_standard_errors() -> None:
+    """Thirty seeds of several programs; bench/ has the long version. Binomial at 95 %: fewer than 86 % of 150 has probability 1e-5."""
+    b = Builder()
+    x, y = normal(b), normal(b)
+    W = gaussian(b)
+    xj = b.rename(x, {0: 1})
+    u = b.matmul(W, ONE, True, b.map("relu", b.matmul(W, ONE, False, x)))
+    six = normal(b, 6)
+    z = b.avg(b.mul(b.map("sign", b.mul(x, b.rename(y, {0: 1}))), b.rename(y, {0: 1})), (1,))
+    cases: list[tuple[Value, float]] = [
+        (b.avg(b.map("abs", b.map("sub", x, xj)), (0, 1)), 2 / math.pi**0.5),
+        (b.inner(",->", z, z), 2 / math.pi),
+        (b.inner(",->", u, u), 0.75),
+        (b.avg(b.reduce("max", six, 0), (0,)), 1.267206360611471),
+        (b.avg(b.map("sqrt", b.reduce("sum", b.mul(six, six), 0)), (0,)), 2.349964007466563),
+    ]
+    hits = 0
+    for seed in range(30):
+        for estimate, (_, truth) in zip(answer(b, *(v for v, _ in cases), seed=seed, samples=256), cases, strict=True):
+            hits += near(estimate, truth, 2.0)
+    assert hits >= 0.86 * 30 * len(cases), hits
