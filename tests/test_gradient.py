@@ -64,15 +64,19 @@ def full(array: np.ndarray, t: Type) -> np.ndarray:
     return np.broadcast_to(array, tuple(size(w, SIZE) for _, w in t.axes) + t.shape)
 
 
-def check(b: Builder, loss: Value, *targets: Value) -> None:
-    """∂loss/∂target for every target against differences, where the target is perturbed as a value of its own."""
+def check(b: Builder, loss: Value, *targets: Value, plain: Value | None = None) -> None:
+    """∂loss/∂target for every target against differences, where the target is perturbed as a value of its own.
+
+    `plain` is the loss without algebra that goes past the targets, if there is some in `loss`.
+    """
+    perturbed = plain or loss
     found = gradient(b, loss, targets)
     given, matrices = draws(b)
     arrays = run(b, given, matrices)
     for target, g in zip(targets, found, strict=True):
         assert g is not None and g.type.axes == target.type.axes and g.type.shape == target.type.shape
         base = full(arrays[target.id], target.type)
-        expected = differences(lambda x, t=target: float(run(b, {**given, t.id: x}, matrices)[loss.id]), base)
+        expected = differences(lambda x, t=target: float(run(b, {**given, t.id: x}, matrices)[perturbed.id]), base)
         np.testing.assert_allclose(full(arrays[g.id], g.type), expected, rtol=1e-5, atol=1e-7)
 
 

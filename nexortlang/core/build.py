@@ -1,7 +1,8 @@
 """Building core: one method per instruction, which infers the type and shares equal values.
 
 In: operands and attributes that the elaborator has already checked (a violation here is a bug, TypeRuleError). Out: values appended to
-`program.values`. Guarantees: equal instructions on equal operands are one value (draws excepted), so unrolled loops share work.
+`program.values`. Guarantees: equal instructions on equal operands are one value (draws excepted), so unrolled loops share work. Computed values
+over r slots live on the slots 0 … r − 1 (what an Avg leaves excepted); on others they are a Rename, so that relu(x[j]) is relu(x), renamed.
 """
 
 from __future__ import annotations
@@ -117,6 +118,7 @@ class Builder:
         self._constant_memo: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._constants: set[int] = set()
         self._of_constants: set[int] = set()
+        self._written: dict[int, Value] = {}
 
     # -- sources
 
@@ -165,6 +167,8 @@ class Builder:
         if all(isinstance(a, Const) for a in args):
             with np.errstate(all="ignore"):
                 return self.const(OPS[op].numpy(*(a.array for a in args if isinstance(a, Const))))
+        if away := self._away(args):
+            return self._renamed_back(lambda *low: self.map(op, *low), args, away)
         shape = np.broadcast_shapes(*(a.type.shape for a in args))
         t = Type(join_axes(a.type for a in args), shape, map_power(op, args))
         key = ("map", op, *(a.id for a in args))
@@ -215,6 +219,8 @@ class Builder:
             return self.const(x.array.reshape(-1)[index])
         if isinstance(x, Gather):
             return self.gather(x.x, x.index.reshape(-1)[index])
+        if away := self._away([x]):
+            return self._renamed_back(lambda low: self.gather(low, index), [x], away)
         t = Type(x.type.axes, index.shape, x.type.power)
         key = ("gather", x.id, index.shape, index.tobytes())
         return self._share(key, lambda: Gather(type=t, x=x, index=index))
@@ -231,6 +237,8 @@ class Builder:
             return self.reshape(args[0], (prod(args[0].type.shape),))
         if all(isinstance(a, Const) for a in args):
             return self.const(np.concatenate([a.array.reshape(-1) for a in args if isinstance(a, Const)]))
+        if away := self._away(args):
+            return self._renamed_back(lambda *low: self.concat(low), args, away)
         axes = join_axes(a.type for a in args)
         live = [a.type.power for a in args if not is_zero(a)]
         t = Type(axes, (sum(prod(a.type.shape) for a in args),), max(live, default=Fraction(0)))
@@ -241,6 +249,8 @@ class Builder:
             raise TypeRuleError(f"reduce {op} over axis {axis} of {x.type}")
         if isinstance(x, Const):
             return self.const(np.asarray(getattr(np, op)(x.array, axis=axis), dtype=float))
+        if away := self._away([x]):
+            return self._renamed_back(lambda low: self.reduce(op, low, axis), [x], away)
         shape = x.type.shape[:axis] + x.type.shape[axis + 1 :]
         power = Fraction(0) if op == "argmax" else x.type.power
         t = Type(x.type.axes, shape, power)
@@ -250,6 +260,8 @@ class Builder:
         shape = einsum_shape(spec, x.type.shape, y.type.shape)
         if isinstance(x, Const) and isinstance(y, Const):
             return self.const(np.einsum(spec, x.array, y.array))
+        if away := self._away((x, y)):
+            return self._renamed_back(lambda *low: self.einsum(spec, *low), (x, y), away)
         t = Type(join_axes((x.type, y.type)), shape, x.type.power + y.type.power)
         return self._share(("einsum", spec, x.id, y.id), lambda: Einsum(type=t, spec=spec, x=x, y=y))
 
@@ -258,6 +270,8 @@ class Builder:
             return x
         if isinstance(x, Scale):
             return self.scale(x.x, x.exponent + exponent)
+        if away := self._away([x]):
+            return self._renamed_back(lambda low: self.scale(low, exponent), [x], away)
         t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
         return self._share(("scale", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
 
@@ -295,7 +309,33 @@ class Builder:
         """Whether v is a constant, or was computed from constants alone."""
         return v.id in self._of_constants or self.is_constant(v)
 
+    def rewritten(self, result: Value, x: Value, slots: Iterable[int] = (), exponent: Fraction = Fraction(0)) -> Value:
+        """The result, noted as what algebra has made of n^exponent · average of x over the slots.
+
+        Such algebra sees through names (with h = x + y it makes <v|x> + <v|y> of avg(v*h)). Gradients with respect to h go by what was written.
+        """
+        if x.id < result.id and not (isinstance(result, Avg) and result.x is x):
+            t = result.type
+            written = Avg(type=t, x=x, slots=tuple(sorted(slots))) if exponent == 0 else Scale(type=t, x=x, exponent=exponent)
+            self._written.setdefault(result.id, replace(written, id=result.id))
+        return result
+
+    def as_written(self, v: Value) -> Value:
+        """The instruction that v stands for, with the operands it had before algebra rewrote it."""
+        return self._written.get(v.id, v)
+
     # -- bookkeeping
+
+    def _away(self, args: Sequence[Value]) -> dict[int, int]:
+        """The slots 0 … r − 1 for the slots that args have together; empty if those are the same."""
+        slots = sorted({slot for a in args for slot in a.type.slots})
+        return {slot: k for k, slot in enumerate(slots)} if slots and slots[-1] >= len(slots) else {}
+
+    def _renamed_back(self, build: Callable[..., Value], args: Sequence[Value], away: dict[int, int]) -> Value:
+        """What is built from the args at low slots, on their own slots."""
+        low = build(*(self.rename(a, away) for a in args))
+        back = {k: slot for slot, k in away.items()}
+        return self.rename(low, {k: back[k] for k in low.type.slots})
 
     def _share(self, key: Hashable, make: Callable[[], Value]) -> Value:
         found = self._shared.get(key)

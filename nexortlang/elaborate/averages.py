@@ -24,8 +24,13 @@ Key = tuple[Value, frozenset[int]]
 
 def average(b: Builder, x: Value, slots: Iterable[int]) -> Value:
     """(1/size) Σ over the given slots of x; slots that x lacks change nothing."""
+    slots = frozenset(slots) & frozenset(x.type.slots)
+    return b.rewritten(_average(b, x, slots), x, slots=slots) if slots else x
+
+
+def _average(b: Builder, x: Value, slots: frozenset[int]) -> Value:
     memo: dict[tuple[int, frozenset[int]], Value] = b.memo["average"]
-    pending: list[Key] = [(x, frozenset(slots) & frozenset(x.type.slots))]
+    pending: list[Key] = [(x, slots)]
     while pending:
         v, wanted = pending[-1]
         key = (v.id, wanted)
@@ -39,7 +44,7 @@ def average(b: Builder, x: Value, slots: Iterable[int]) -> Value:
             pending.extend(missing)
         else:
             memo[key] = _rebuilt(b, v, wanted, [memo[p[0].id, p[1]] for p in parts])
-    return memo[x.id, frozenset(slots) & frozenset(x.type.slots)]
+    return memo[x.id, slots]
 
 
 def inner(b: Builder, x: Value, y: Value) -> Value:

@@ -46,7 +46,7 @@ def scaled(b: Builder, scalar: Value, exponent: Fraction) -> Value:
         scalar = scalar.x
     if scalar.type.power + exponent == HALF:
         try:
-            return _combination(b, scalar, exponent)
+            return b.rewritten(_combination(b, scalar, exponent), scalar, exponent=exponent)
         except _ObstacleError:
             pass
     return b.scale(scalar, exponent)

@@ -16,7 +16,7 @@ from typing import Protocol
 import numpy as np
 
 from nexortlang.core.build import Builder, is_zero
-from nexortlang.core.program import Shape, Type, Value, Width, operands
+from nexortlang.core.program import Scale, Shape, Type, Value, Width, operands
 from nexortlang.elaborate.adjoint_rules import contribution, scatter_add
 from nexortlang.elaborate.adjoints import LABELS, Adjoint, AdjointAlgebra
 
@@ -76,6 +76,11 @@ def matrix_axes(use: Use) -> tuple[tuple[int, Width], tuple[int, Width]]:
     return (0, rows), (1, cols)
 
 
+def without_power(v: Value) -> Value:
+    """x of n^e·x: powers of n are pulled out everywhere, so that a loss may depend on x past what was named."""
+    return v.x if isinstance(v, Scale) else v
+
+
 class Backpropagation:
     """The backward pass of one loss, made as far down as it was asked for."""
 
@@ -107,6 +112,7 @@ class Backpropagation:
         self._pending: list[tuple[int, Value]] = [(-loss.id, loss)]
 
     def depends(self, target: Value) -> bool:
+        target = without_power(target)
         self._explore(target.id)
         return target.id in self._users
 
@@ -160,6 +166,7 @@ class Backpropagation:
             _, u = heappop(self._pending)
             if self._ends_at(u):
                 continue
+            u = self._builder.as_written(u)
             for position, v in enumerate(operands(u)):
                 if v.id not in self._users:
                     self._users[v.id] = []
@@ -167,7 +174,14 @@ class Backpropagation:
                 self._users[v.id].append(User(u, position))
 
     def _adjoint(self, target: Value) -> Adjoint | None:
-        """∂loss/∂target, None where it is zero. Adjoints of all that lies between are made first, users before what they use."""
+        """∂loss/∂target, None where it is zero; by way of x for a target n^e·x."""
+        found = self._reached(without_power(target))
+        if found is None or not isinstance(target, Scale):
+            return found
+        return Adjoint(found.exponent - target.exponent, found.coefficient, found.body)
+
+    def _reached(self, target: Value) -> Adjoint | None:
+        """∂loss/∂target. Adjoints of all that lies between are made first, users before what they use."""
         wanted, todo = {target.id: target}, [target]
         while todo:
             for user in self._users[todo.pop().id]:
