@@ -148,11 +148,14 @@ def tell(outcome: Outcome, console: Console, name: str, seed: int) -> int:
 
 def _request(arguments: Arguments) -> Request:
     """What the options ask of a program; a --set value that is no number or array is refused (NX508)."""
-    from nexortlang.setvalues import value
+    settings: dict[str, object] = {}
+    if arguments.settings:
+        from nexortlang.setvalues import value
 
+        settings = {name: value(name, text) for name, text in arguments.settings}
     return Request(
         folder=_folder(arguments.target),
-        settings={name: value(name, text) for name, text in arguments.settings},
+        settings=settings,
         tol=arguments.tol,
         samples=arguments.samples,
         seed=arguments.seed,

@@ -8,9 +8,9 @@ LESSONS: dict[str, Lesson] = {
     "NX501": Lesson(
         "a file cannot be read or written",
         "The file named does not exist, is a folder, may not be read, or is far too large for a program (more than 50 MB). Names are "
-        "relative: the program's to the folder you are in, those in the program (load, import) to the folder of the program.",
-        'const X = load("no_such_file.csv")\nshow mean(X)\n',
-        'const X = load("digits.csv")\nshow mean(X)\n',
+        "relative: the program's to the folder you are in, a module's to the folder of the program.",
+        "",
+        "",
     ),
     "NX502": Lesson(
         "a program is not UTF-8",
@@ -22,7 +22,7 @@ LESSONS: dict[str, Lesson] = {
     "NX503": Lesson(
         "load() of what it may not read",
         "A program from somebody else should be safe to run, so load() reads only .csv and .npy files, and only in the program's own folder and "
-        "below it: no absolute names, no .., no links that lead out. Copy the data beside the program.",
+        "below it: no absolute names, no .., no links that lead out. Copy the data beside the program. A file that is not there has the same code.",
         'const X = load("../digits.csv")\nshow mean(X)\n',
         'const X = load("digits.csv")\nshow mean(X)\n',
     ),
@@ -46,7 +46,7 @@ LESSONS: dict[str, Lesson] = {
         "Loops are unrolled, so a loop costs memory and time for every pass. A program that would run more statements than the limit is taken for a "
         "mistake; if it is none, --max-steps raises the limit. The same code stands for expressions that are nested "
         "too deeply: break them up with names.",
-        "width n\nx[n] ~ normal(0, 1)\nfor t in range(10^9):\n    x = tanh(x)\nshow <x|x>\n",
+        "width n\nx[n] ~ normal(0, 1)\nfor t in range(10^7):\n    x = tanh(x)\nshow <x|x>\n",
         "width n\nx[n] ~ normal(0, 1)\nfor t in range(10):\n    x = tanh(x)\nshow <x|x>\n",
     ),
     "NX507": Lesson(
