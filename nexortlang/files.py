@@ -41,7 +41,7 @@ class Files:
                 raise _problem("NX505", f"{name} is larger than this machine's memory allows")
             array = _read_npy(path, name) if path.suffix == ".npy" else _read_csv(path, name)
         except OSError as problem:
-            raise _problem("NX503", f"cannot read {name}: {problem.strerror or 'no such file'}") from None
+            raise _problem("NX501", f"cannot read {name}: {problem.strerror or 'no such file'}") from None
         return array
 
     def module_source(self, module: str, is_path: bool) -> tuple[Source, Path]:
@@ -68,7 +68,9 @@ class Files:
         """The file of that name, refused unless it lies in the program's folder."""
         relative = PurePosixPath(name)
         if not name or "\0" in name or relative.is_absolute() or PureWindowsPath(name).drive or ".." in relative.parts:
-            raise _problem(code, f"expected a file in the program's folder, found {name!r}", "paths are relative: data/x.csv")
+            raise _problem(
+                code, f"expected a file in the program's folder, found {name!r}", "paths are relative: data/x.csv"
+            )
         try:
             base = self.folder.resolve()
             path = (base / relative).resolve()

@@ -140,6 +140,9 @@ def _misplaced(s: ast.Stmt, place: Place) -> Iterator[Diagnostic]:
         case ast.ConstDecl() | ast.Def() | ast.OptimizerDef() | ast.Import() | ast.FromImport():
             return
         case _ if place.is_module and not place.inside:
-            reason, hint = "a module holds const, def, optimizer and imports only", "move it into a def, or into the program"
+            reason, hint = (
+                "a module holds const, def, optimizer and imports only",
+                "move it into a def, or into the program",
+            )
     if reason:
         yield Diagnostic("NX111", reason, s.span, hint=hint)

@@ -275,6 +275,11 @@ class Builder:
         t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
         return self._share(("scale", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
 
+    def of_order_1(self, x: Value, exponent: Fraction) -> Value:
+        """n^exponent · x where that is known to be of order 1 although the types cannot tell."""
+        t = Type(x.type.axes, x.type.shape)
+        return self._share(("order 1", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
+
     def label(self, value: Value, name: str) -> None:
         """Gives a value without a name one, for printing: the only field that may change after a value is built."""
         if not value.name and not isinstance(value, Const):

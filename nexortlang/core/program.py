@@ -30,6 +30,7 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from nexortlang.diagnostics import Diagnostic
 from nexortlang.source import Span
 
 Shape: TypeAlias = tuple[int, ...]
@@ -300,10 +301,14 @@ class Assertion:
 
 @dataclass(slots=True)
 class Program:
-    """`values` in program order: operands come first. `widths` in order of declaration; the first is n."""
+    """`values` in program order: operands come first. `widths` in order of declaration; the first is n.
+
+    `unsupported`: what a right program asks for and the limit engine does not compute (NX303); it is said when the program is run.
+    """
 
     widths: list[Width] = field(default_factory=list)
     matrices: list[Matrix] = field(default_factory=list)
     values: list[Value] = field(default_factory=list)
     shows: list[Show] = field(default_factory=list)
     assertions: list[Assertion] = field(default_factory=list)
+    unsupported: list[Diagnostic] = field(default_factory=list)

@@ -12,13 +12,13 @@ from fractions import Fraction
 import numpy as np
 
 from nexortlang.core.build import is_zero
-from nexortlang.core.program import Const, InitVector, Scale, Value, Width
+from nexortlang.core.program import Const, InitScalar, InitVector, Scale, Type, Value, Width
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import fluctuations, operators
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, kind_text, mend_text, power_text, shape_text
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import CORE_VALUES, NO_POWER, At, ConstVal, Indexed, Surface
+from nexortlang.elaborate.values import NO_POWER, At, ConstVal, Indexed, Surface, is_core
 from nexortlang.entrywise.ops import OPS
 from nexortlang.settings import available_memory
 from nexortlang.source import Span
@@ -45,9 +45,9 @@ def core(cx: Context, value: Surface) -> Value:
         return cx.builder.scale(cx.builder.const(value.array), value.power)
     if isinstance(value, Indexed):
         return value.value
-    if not isinstance(value, CORE_VALUES):
+    if not is_core(value):
         raise AssertionError(f"no core value: {kind_text(value)}")
-    return value  # type: ignore[return-value]
+    return value
 
 
 def power_of(value: Surface) -> Fraction:
@@ -56,7 +56,7 @@ def power_of(value: Surface) -> Fraction:
             return value.power
         case Indexed():
             return value.value.type.power
-        case _ if isinstance(value, CORE_VALUES):
+        case _ if is_core(value):
             return value.type.power
     return NO_POWER
 
@@ -67,14 +67,14 @@ def shape_of(value: Surface) -> tuple[int, ...]:
             return value.shape
         case Indexed():
             return value.value.type.shape
-        case _ if isinstance(value, CORE_VALUES):
+        case _ if is_core(value):
             return value.type.shape
     raise AssertionError(f"no shape: {kind_text(value)}")
 
 
 def is_vanishing(v: Value) -> bool:
-    """Whether v is 0, as a constant or as a vector of zeros."""
-    return is_zero(v) or (isinstance(v, InitVector) and not v.mean.any() and not v.variance.any())
+    """Whether v is 0, as a constant, a vector of zeros or a parameter that starts at 0."""
+    return is_zero(v) or (isinstance(v, InitVector | InitScalar) and not v.mean.any() and not v.variance.any())
 
 
 def peel(v: Value) -> tuple[Value, Fraction]:
@@ -86,12 +86,22 @@ def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
     """n^exponent · v; for a scalar that is a centred linear functional this may be a Gaussian fluctuation."""
     if exponent == 0:
         return v
-    return fluctuations.scaled(cx.builder, v, exponent) if v.type.is_scalar else cx.builder.scale(v, exponent)
+    if not v.type.is_scalar:
+        return cx.builder.scale(v, exponent)
+    result = fluctuations.scaled(cx.builder, v, exponent)
+    if result.type.power == Fraction(1, 2) and cx.has_tangents:
+        return _tangent_output(cx, v, exponent)
+    return result
 
 
-def settle(cx: Context, v: Value) -> Value:
-    """An average whose power of n came out of it: √n times a centred functional becomes its fluctuation."""
-    return fluctuations.scaled(cx.builder, v.x, v.exponent) if isinstance(v, Scale) and v.type.is_scalar else v
+def _tangent_output(cx: Context, v: Value, exponent: Fraction) -> Value:
+    """An output √n⟨v|x⟩ after an update that is smaller by √n: v and x have moved by tangents, and it is of order 1, by tangents.
+
+    The limit engine has no tangents yet: what is shown of it is reported as such (elaborate.output).
+    """
+    result = cx.builder.of_order_1(v, exponent)
+    cx.claims.add(result.id)
+    return result
 
 
 # ---------------------------------------------------------------------------- checks
@@ -101,7 +111,7 @@ def require_numbers(operands: Sequence[At], what: str, span: Span) -> None:
     """Each operand is a const, a scalar, a vector or an outer product."""
     for at in operands:
         value = at.value
-        if isinstance(value, (ConstVal, Indexed)) or isinstance(value, CORE_VALUES):
+        if isinstance(value, (ConstVal, Indexed)) or is_core(value):
             continue
         if isinstance(value, Operator):
             raise error(
@@ -111,9 +121,7 @@ def require_numbers(operands: Sequence[At], what: str, span: Span) -> None:
                 *blame(at),
                 hint="apply the matrix to a vector first, W @ x; matrices know only +, -, @, .T and multiples",
             )
-        raise error(
-            "NX201", f"{what} expected a number, an array or a vector, found {a_kind(value)}", span, *blame(at)
-        )
+        raise error("NX201", f"{what} expected a number, an array or a vector, found {a_kind(value)}", span, *blame(at))
 
 
 def require_power_0(operands: Sequence[At], what: str, span: Span) -> None:
@@ -180,8 +188,12 @@ def _require_one_width(first: At, at: At, span: Span) -> None:
             )
 
 
-def _type(at: At):  # type: ignore[no-untyped-def]
-    return at.value.value.type if isinstance(at.value, Indexed) else at.value.type  # type: ignore[union-attr]
+def _type(at: At) -> Type:
+    """The type of what has width axes, in index notation or not."""
+    value = at.value.value if isinstance(at.value, Indexed) else at.value
+    if not is_core(value):
+        raise AssertionError(f"no core value: {kind_text(value)}")
+    return value.type
 
 
 def broadcast_shape(operands: Sequence[At], span: Span) -> tuple[int, ...]:
@@ -312,14 +324,19 @@ def apply_op(cx: Context, op: str, args: Sequence[Value], shape: tuple[int, ...]
 
 def _sum(cx: Context, op: str, x: Value, y: Value, shape: tuple[int, ...]) -> Value:
     b = cx.builder
-    if is_vanishing(y) and shape == x.type.shape and set(y.type.axes) <= set(x.type.axes):
+    if _is_droppable(cx, y) and shape == x.type.shape and set(y.type.axes) <= set(x.type.axes):
         return x
-    if is_vanishing(x) and shape == y.type.shape and set(x.type.axes) <= set(y.type.axes):
+    if _is_droppable(cx, x) and shape == y.type.shape and set(x.type.axes) <= set(y.type.axes):
         return y if op == "add" else apply_op(cx, "neg", [y], shape)
     (inner_x, p), (inner_y, q) = peel(x), peel(y)
     if p and p == q:
         return rescale(cx, b.map(op, inner_x, inner_y), p)
     return b.map(op, x, y)
+
+
+def _is_droppable(cx: Context, v: Value) -> bool:
+    """A zero that no gradient is taken with respect to."""
+    return is_vanishing(v) and v.id not in cx.parameters
 
 
 def _product(cx: Context, op: str, x: Value, y: Value, shape: tuple[int, ...]) -> Value:
@@ -350,7 +367,7 @@ def const_only(op: str, left: At, right: At, span: Span) -> ConstVal:
 
 def needs_const(at: At, why: str) -> Exception:
     """The mistake of a value that is only known by running, where a const is needed."""
-    if isinstance(at.value, CORE_VALUES) and at.value.type.is_scalar:
+    if is_core(at.value) and at.value.type.is_scalar:
         return error(
             "NX213",
             f"expected a const, found {a_kind(at.value)}: {why}",

@@ -19,7 +19,6 @@ from nexortlang.elaborate.arithmetic import (
     const,
     core,
     entrywise,
-    needs_const,
     number,
     peel,
     require_memory,
@@ -32,7 +31,7 @@ from nexortlang.elaborate.calls import Param, match_arguments
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.expressions import evaluate
-from nexortlang.elaborate.values import CORE_VALUES, At, Builtin, ConstVal, Indexed, Several, Surface
+from nexortlang.elaborate.values import At, Builtin, ConstVal, Indexed, Several, Surface
 from nexortlang.entrywise.ops import OPS
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -50,7 +49,9 @@ def arguments(cx: Context, call: ast.Call, name: str, *parameters: str) -> dict[
 
 def positional(cx: Context, call: ast.Call, name: str, *keywords: str) -> tuple[list[At], dict[str, At]]:
     """Any number of positional arguments, and the keywords that are allowed."""
-    rest = match_arguments(name, [Param(k, False) for k in keywords], ast.Call(call.function, (), call.keywords, call.span))
+    rest = match_arguments(
+        name, [Param(k, False) for k in keywords], ast.Call(call.function, (), call.keywords, call.span)
+    )
     return [evaluate(cx, e) for e in call.args], {k: evaluate(cx, e) for k, e in rest.items()}
 
 
@@ -113,6 +114,13 @@ def _progression(name: str) -> Callable[[Context, ast.Call], Surface]:
         if len(ends) == 3 and ends[2] == 0:
             raise error("NX212", f"the step of {name} cannot be 0", ats[2].span)
         steps = range(*ends)
+        if name == "range" and len(steps) > cx.max_steps:
+            raise error(
+                "NX506",
+                f"a loop of {len(steps)} passes is longer than the limit of {cx.max_steps} statements",
+                call.span,
+                hint="make it shorter, or raise the limit with --max-steps",
+            )
         require_memory((len(steps),), call.span)
         return const(np.array(steps, dtype=float))
 
@@ -124,7 +132,9 @@ def _len(cx: Context, call: ast.Call) -> Surface:
     subscripts.require_finite_axes(at, call.span)
     shape = shape_of(at.value)
     if not shape:
-        raise error("NX211", f"expected an array, found {a_kind(at.value)} without finite axes", at.span, *blame(at)[1:])
+        raise error(
+            "NX211", f"expected an array, found {a_kind(at.value)} without finite axes", at.span, *blame(at)[1:]
+        )
     return const(float(shape[0]))
 
 
@@ -167,7 +177,9 @@ def _load(cx: Context, call: ast.Call) -> Surface:
 
 def _entrywise(name: str) -> Callable[[Context, ast.Call], Surface]:
     arity = OPS[name].arity
-    parameters = ("cond", "a", "b") if name == "where" else ("x", "a", "b") if name == "leaky_relu" else ("x", "low", "high")
+    parameters = (
+        ("cond", "a", "b") if name == "where" else ("x", "a", "b") if name == "leaky_relu" else ("x", "low", "high")
+    )
 
     def run(cx: Context, call: ast.Call) -> Surface:
         given = arguments(cx, call, name, *parameters[:arity])
@@ -254,6 +266,7 @@ def reduction(cx: Context, name: str, at: At, axis: At | None, span: Span) -> Su
     if isinstance(value, ConstVal):
         reduced = getattr(np, name)(value.array, axis=axes[0] if name == "argmax" else tuple(axes))
         return const(reduced, value.power if name != "argmax" else const(0.0).power)
+    cx.require_entrywise(f"{name} over an axis", span)
     cx.builder.span = span
     v, p = peel(core(cx, value))
     for k in sorted(axes, reverse=True):

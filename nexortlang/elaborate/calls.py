@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from nexortlang.check.scopes import gradient_targets
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate.arithmetic import const
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
@@ -82,7 +83,7 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 Label(node.name.span, "it is defined here"),
                 hint="there is no recursion: write a for loop",
             )
-    frame = Frame(home=function.home.top)
+    frame = Frame(home=function.home.top, targets=gradient_targets(node.body))
     for name, expr in given.items():
         at = evaluate(expr)
         history = at.variable.history if at.variable is not None else ()
@@ -90,6 +91,9 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
     is_optimizer = isinstance(node, ast.OptimizerDef)
     state_key = _state_key(cx, call.span) if is_optimizer else None
     with cx.inside(frame, CallSite(function, call.span, cx.target)):
+        for name in given:
+            if (value := cx.parameter(name, frame.names[name].value)) is not frame.names[name].value:
+                cx.bind(name, value, frame.names[name].span)
         for p in node.parameters:
             if p.name.id not in frame.names and p.default is not None:
                 cx.bind(p.name.id, evaluate(p.default).value, p.default.span)
@@ -113,11 +117,12 @@ def _run_optimizer(cx: Context, frame: Frame, key: object, node: ast.Def | ast.O
     count = kept["step"].value.array + 1 if "step" in kept else 1  # type: ignore[union-attr]
     cx.bind("step", const(count), node.name.span)
     step = frame.names["step"]
-    saved, cx.kept_states = cx.kept_states, kept
+    saved = cx.kept_states, cx.in_optimizer
+    cx.kept_states, cx.in_optimizer = kept, True
     try:
         result = cx.run_body(cx, node.body)
     finally:
-        cx.kept_states = saved
+        cx.kept_states, cx.in_optimizer = saved
     states = [s.name.id for s in node.body if isinstance(s, ast.State)]
     cx.states[key] = {name: frame.names[name] for name in states if name in frame.names} | {"step": step}
     if result is None or isinstance(result, Poison):

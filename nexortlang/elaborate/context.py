@@ -10,15 +10,16 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nexortlang.core.build import Builder
-from nexortlang.core.program import Value, Width
+from nexortlang.core.program import InitVector, Value, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.describe import error
-from nexortlang.elaborate.values import Function, Poison, Surface, Variable
+from nexortlang.elaborate.values import ConstVal, Function, Poison, Surface, Variable
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -38,13 +39,17 @@ class Stopped(Exception):
 
 @dataclass(slots=True, eq=False)
 class Frame:
-    """The names of one level: a file's top level, or one call of a `def` (then `home` is the top level of the def's file)."""
+    """The names of one level: a file's top level, or one call of a `def` (then `home` is the top level of the def's file).
+
+    `indices`: names of index notation that are bound now, with their slots. `targets`: names that gradients are taken with respect to.
+    """
 
     names: dict[str, Variable] = field(default_factory=dict)
     home: Frame | None = None
     is_main: bool = False
     indices: dict[str, int] = field(default_factory=dict)
     ended_loops: dict[str, Span] = field(default_factory=dict)
+    targets: frozenset[str] = frozenset()
 
     @property
     def top(self) -> Frame:
@@ -79,15 +84,20 @@ class Context:
     target: tuple[object, ...] = ()
     loops: list[int] = field(default_factory=list)
     active_slots: set[int] = field(default_factory=set)
+    in_optimizer: bool = False
     kept_states: dict[str, Variable] | None = None
     steps: int = 0
     diagnostics: list[Diagnostic] = field(default_factory=list)
     constant_vectors: dict[tuple[Width, tuple[int, ...], float], Value] = field(default_factory=dict)
     states: dict[object, dict[str, Variable]] = field(default_factory=dict)
     statements: dict[object, int] = field(default_factory=dict)
-    random_scalars: dict[int, bool] = field(default_factory=dict)
-    limits_reached: list[Diagnostic] = field(default_factory=list)
+    memo_random: dict[int, bool] = field(default_factory=dict)
+    claims: set[int] = field(default_factory=set)
+    memo_claims: dict[int, bool] = field(default_factory=dict)
+    parameters: set[int] = field(default_factory=set)
+    loop_spans: list[Span] = field(default_factory=list)
     has_fluctuation: bool = False
+    has_tangents: bool = False
     scanned: int = 0
 
     # -- names
@@ -110,6 +120,21 @@ class Context:
         """A new binding, as by `=`: its history starts here."""
         self.frame.names[name] = Variable(value, span, (value,), is_const)
 
+    def parameter(self, name: str, value: Surface) -> Surface:
+        """The value to bind where a gradient is asked for by this name: numbers become a scalar of their own, so that L can depend on it."""
+        if name not in self.frame.targets:
+            return value
+        b = self.builder
+        if isinstance(value, ConstVal):
+            v: Value = b.init_scalar(name, "normal", value.array, np.zeros_like(value.array))
+            power = value.power
+        elif value in self.constant_vectors.values() and isinstance(value, InitVector):
+            v, power = b.init_vector(name, value.type.width, "normal", value.mean, value.variance), Fraction(0)
+        else:
+            return value
+        self.parameters.add(v.id)
+        return b.scale(v, power)
+
     def update(self, name: str, value: Surface) -> None:
         """An update, as by `-=`: the history goes on, in this frame."""
         old = self.frame.find(name)
@@ -129,7 +154,9 @@ class Context:
             )
         known = [*self.frame.names, *self.frame.top.names, *self.builtins]
         close = get_close_matches(name.id, known, n=1, cutoff=0.6)
-        hint = f"did you mean {close[0]}?" if close else "bind it before this line: a width, a const, a draw with ~, or ="
+        hint = (
+            f"did you mean {close[0]}?" if close else "bind it before this line: a width, a const, a draw with ~, or ="
+        )
         return error("NX101", f"unknown name {name.id}", name.span, hint=hint)
 
     # -- calls and loops
@@ -142,7 +169,7 @@ class Context:
                 Diagnostic(
                     "NX506",
                     f"the program runs more than {self.max_steps} statements",
-                    span,
+                    self.loop_spans[-1] if self.loop_spans else span,
                     hint="make the loop shorter, or raise the limit with --max-steps",
                 )
             )
@@ -168,6 +195,16 @@ class Context:
             mean = np.full(shape, value)
             self.constant_vectors[key] = self.builder.init_vector(name, width, "normal", mean, np.zeros(shape))
         return self.constant_vectors[key]
+
+    def require_entrywise(self, what: str, span: Span) -> None:
+        """Inside an optimizer every entry is updated alike and alone."""
+        if self.in_optimizer:
+            raise error(
+                "NX242",
+                f"an optimizer is an entrywise function of gradients, found {what}",
+                span,
+                hint="compute what concerns all entries outside, and pass it as an argument",
+            )
 
     # -- diagnostics
 

@@ -9,7 +9,6 @@ from nexortlang.core.program import Type, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import (
-    CORE_VALUES,
     At,
     Builtin,
     ConstVal,
@@ -19,6 +18,7 @@ from nexortlang.elaborate.values import (
     Nothing,
     Several,
     Surface,
+    is_core,
 )
 from nexortlang.source import Span
 
@@ -63,7 +63,7 @@ def kind_text(value: Surface) -> str:
             return "nothing"
         case str():
             return "file name"
-        case _ if isinstance(value, CORE_VALUES):
+        case _ if is_core(value):
             return type_text(value.type)
     return type(value).__name__.lower()
 

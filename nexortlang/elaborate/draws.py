@@ -159,7 +159,10 @@ def _covariance(m: Moments, shape: tuple[int, ...]) -> tuple[np.ndarray | None, 
         return None, _fit(array, shape, m.variance_span, "variance")
     if m.law != "normal":
         raise error("NX227", f"a covariance belongs to the normal law, found {m.law}", m.variance_span)
-    if not np.allclose(array, array.T, rtol=1e-10, atol=0) or np.linalg.eigvalsh(array).min() < -1e-10 * abs(array).max():
+    if (
+        not np.allclose(array, array.T, rtol=1e-10, atol=0)
+        or np.linalg.eigvalsh(array).min() < -1e-10 * abs(array).max()
+    ):
         raise error(
             "NX227",
             "expected a covariance, which is symmetric and positive semidefinite",
@@ -239,4 +242,3 @@ def _correlated_scalars(cx: Context, name: str, mean: np.ndarray, covariance: np
     batch = "abcdefghijklmnopqrstuvw"[: mean.ndim - 1]
     correlated = b.einsum(f"{batch}x,xy->{batch}y", z, b.const(root))
     return b.add(correlated, b.const(mean)) if mean.any() else correlated
-

@@ -16,7 +16,6 @@ from nexortlang.elaborate.calls import call_function
 from nexortlang.elaborate.context import Context, Silenced
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.values import (
-    CORE_VALUES,
     At,
     Builtin,
     Function,
@@ -25,6 +24,7 @@ from nexortlang.elaborate.values import (
     Poison,
     Several,
     Surface,
+    is_core,
 )
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -170,7 +170,7 @@ def _call(cx: Context, e: ast.Call) -> Surface:
         case Function() as f:
             return call_function(cx, f, e, lambda x: evaluate(cx, x))
     label = (Label(callee.variable.span, "bound here"),) if callee.variable is not None else ()
-    hint = "write * between factors" if isinstance(callee.value, CORE_VALUES) else ""
+    hint = "write * between factors" if is_core(callee.value) else ""
     raise error("NX230", f"expected a function before ( ), found {a_kind(callee.value)}", e.span, *label, hint=hint)
 
 

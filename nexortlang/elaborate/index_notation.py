@@ -15,7 +15,7 @@ from nexortlang.elaborate.arithmetic import core, peel
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Indexed, Surface
+from nexortlang.elaborate.values import At, ConstVal, Indexed, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -71,7 +71,7 @@ def read(cx: Context, at: At, items: Items, span: Span) -> tuple[Surface, int]:
         if not value.is_outer:
             raise matrix_entry(at, span)
         value = operators.entries(cx.builder, value)
-    if not isinstance(value, CORE_VALUES) or value.type.is_scalar:
+    if not is_core(value) or value.type.is_scalar:
         raise _no_width(cx, at, items, span)
     v = core(cx, value)
     wanted = len(v.type.axes)
@@ -135,6 +135,7 @@ def _no_width(cx: Context, at: At, items: Items, span: Span) -> Exception:
 
 def average_over(cx: Context, call: ast.Call, function: ast.Subscript, evaluate: Callable[[ast.Expr], At]) -> Surface:
     """avg[i, j](e)"""
+    cx.require_entrywise("an average", call.span)
     names = leading_indices(cx, function.items)
     if len(names) < len(function.items):
         wrong = function.items[len(names)]
@@ -161,9 +162,7 @@ def _names(value: Surface) -> dict[int, str]:
 
 def _carried(cx: Context, at: At, wanted: dict[int, ast.Name]) -> Value:
     """The core value of an indexed expression, which carries every wanted index."""
-    if not isinstance(at.value, (Indexed, ConstVal)) and not (
-        isinstance(at.value, CORE_VALUES) and at.value.type.is_scalar
-    ):
+    if not isinstance(at.value, (Indexed, ConstVal)) and not (is_core(at.value) and at.value.type.is_scalar):
         raise error(
             "NX201",
             f"expected an expression in the indices, found {a_kind(at.value)}",

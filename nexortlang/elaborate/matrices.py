@@ -28,7 +28,7 @@ from nexortlang.elaborate.arithmetic import (
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, shape_text
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Indexed, Surface
+from nexortlang.elaborate.values import At, ConstVal, Indexed, Surface, is_core
 from nexortlang.source import Span
 
 
@@ -40,7 +40,7 @@ def sort_of(value: Surface) -> str:
         return "indexed"
     if isinstance(value, ConstVal):
         return "array"
-    if isinstance(value, CORE_VALUES):
+    if is_core(value):
         return {0: "array", 1: "vector"}.get(len(value.type.axes), "matrix")
     return "other"
 
@@ -54,13 +54,14 @@ def as_operator(cx: Context, at: At) -> Operator:
 def matmul(cx: Context, left: At, right: At, span: Span) -> Surface:
     """left @ right, by what the two are."""
     left, right = number(left), number(right)
+    cx.require_entrywise("@", span)
     cx.builder.span = span
     match sort_of(left.value), sort_of(right.value):
         case "matrix", "vector":
             return apply(cx, left, right, span)
         case "matrix", "matrix":
             return compose(cx, left, right, span)
-        case ("vector" | "indexed"), "array":
+        case (("vector" | "indexed"), "array"):
             return combine(cx, left, right, span)
         case "array", "array":
             return contract(cx, left, right, span)
@@ -245,7 +246,9 @@ def arithmetic(cx: Context, op: str, left: At, right: At, span: Span) -> Operato
     elif op in ("mul", "pow"):
         hint = "matrices multiply with @: W @ W; an entrywise product of entries is no operation of the language"
     matrix = left if sorts[0] == "matrix" else right
-    raise error("NX203", f"expected numbers or vectors, found {a_kind(matrix.value)}", span, *blame(left, right), hint=hint)
+    raise error(
+        "NX203", f"expected numbers or vectors, found {a_kind(matrix.value)}", span, *blame(left, right), hint=hint
+    )
 
 
 def negative(cx: Context, at: At) -> Operator:
@@ -284,6 +287,7 @@ def average(cx: Context, v: Value, slots: Sequence[int]) -> Value:
 
 def avg(cx: Context, at: At, span: Span) -> Value:
     """avg(x) over the width, avg(G) over both."""
+    cx.require_entrywise("an average", span)
     cx.builder.span = span
     if isinstance(at.value, Operator) and at.value.is_outer:
         at = At(operators.entries(cx.builder, at.value), at.span, at.variable)
@@ -295,6 +299,7 @@ def avg(cx: Context, at: At, span: Span) -> Value:
 
 def inner(cx: Context, bra: At, ket: At, span: Span) -> Value:
     """<x|y>: all finite axes of x, then all of y."""
+    cx.require_entrywise("an inner product", span)
     bra, ket = number(bra), number(ket)
     sorts = sort_of(bra.value), sort_of(ket.value)
     cx.builder.span = span
@@ -332,6 +337,7 @@ def _constant_bra(cx: Context, constant: At, vector: At, span: Span, *, constant
 
 def ket_bra(cx: Context, ket: At, bra: At, span: Span) -> Value:
     """|x><y|: entries x[i] y[j] / n, summed over the shared finite axes. n is the size of y's width, so |x><y|z> = x <y|z>."""
+    cx.require_entrywise("an outer product", span)
     for at in (ket, bra):
         require_vector(at, "|x><y|")
     b = cx.builder
@@ -356,4 +362,3 @@ def ket_bra(cx: Context, ket: At, bra: At, span: Span) -> Value:
     if width.ratio != 1:
         entries = b.mul(b.const(float(1 / width.ratio)), entries)
     return b.scale(entries, p + q + Fraction(-1))
-

@@ -10,11 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from nexortlang.check.resolve import resolve
-from nexortlang.check.scopes import module_name
+from nexortlang.check.scopes import gradient_targets, module_name
 from nexortlang.core.build import Builder
 from nexortlang.core.program import Program
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
@@ -80,8 +81,11 @@ class Elaborator:
         """Executes statements. If they hold an error, names, shows and assertions are as they were before."""
         cx = self._context
         names, ended = dict(cx.frame.names), dict(cx.frame.ended_loops)
-        counts = len(self.program.widths), len(self.program.shows), len(self.program.assertions)
+        program = self.program
+        asked: tuple[list[Any], ...] = program.widths, program.shows, program.assertions, program.unsupported
+        counts = [len(part) for part in asked]
         cx.diagnostics, cx.steps = [], 0
+        cx.frame.targets |= gradient_targets(statements, statements)
         try:
             run_block(cx, statements)
             cx.report_all(resolve(statements, known={*names, *cx.builtins}))
@@ -90,8 +94,8 @@ class Elaborator:
         found = cx.diagnostics
         if any(d.severity == "error" for d in found):
             cx.frame.names, cx.frame.ended_loops = names, ended
-            del self.program.widths[counts[0] :], self.program.shows[counts[1] :]
-            del self.program.assertions[counts[2] :]
+            for part, count in zip(asked, counts, strict=True):
+                del part[count:]
         return sorted(found, key=_place)
 
 
@@ -114,7 +118,9 @@ def _misdirected_settings(module: ast.Module, settings: Mapping[str, object]) ->
         if name not in consts:
             close = get_close_matches(name, consts, n=1)
             hint = f"did you mean {close[0]}?" if close else f"the consts are {', '.join(consts) or 'none'}"
-            found.append(Diagnostic("NX112", f"--set {name}: the program has no top-level const of this name", hint=hint))
+            found.append(
+                Diagnostic("NX112", f"--set {name}: the program has no top-level const of this name", hint=hint)
+            )
     return found
 
 
@@ -140,7 +146,7 @@ class Modules:
             raise error("NX108", f"the import of {name} leads back to itself", module.span)
         if path not in self.loaded:
             tree, mistakes = parse(source)
-            frame = Frame()
+            frame = Frame(targets=gradient_targets(tree.body, tree.body))
             saved = cx.frame, len(cx.diagnostics)
             self.loading.append(path)
             cx.frame = frame

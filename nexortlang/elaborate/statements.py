@@ -12,28 +12,23 @@ from typing import assert_never
 import numpy as np
 
 from nexortlang.check.scopes import bound_names
-from nexortlang.core.program import Assertion, Fluctuation, InitScalar, Show, Value, Width, operands
-from nexortlang.diagnostics import Label, NexortError
-from nexortlang.elaborate import index_notation, matrices, operators, subscripts, updates
+from nexortlang.core.program import Width
+from nexortlang.diagnostics import Diagnostic, Label, NexortError
+from nexortlang.elaborate import index_notation, operators, output, subscripts, updates
 from nexortlang.elaborate.arithmetic import (
-    broadcast_shape,
     const,
-    core,
-    is_vanishing,
     needs_const,
     number,
-    power_of,
     rational,
     require_power_0,
     shape_of,
 )
 from nexortlang.elaborate.context import Context, Silenced
-from nexortlang.elaborate.describe import a_kind, blame, error, mend_text, power_text
+from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.draws import draw
 from nexortlang.elaborate.expressions import evaluate, finite_positions, member_of_module
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import (
-    CORE_VALUES,
     At,
     ConstVal,
     Function,
@@ -44,6 +39,7 @@ from nexortlang.elaborate.values import (
     Several,
     Surface,
     Variable,
+    is_core,
 )
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -60,6 +56,11 @@ def run_block(cx: Context, body: Sequence[ast.Stmt]) -> Surface | None:
                 cx.report(diagnostic)
             result = poison(cx, statement)
         except Silenced:
+            result = poison(cx, statement)
+        except RecursionError:
+            cx.report(
+                Diagnostic("NX506", "this is nested too deeply", statement.span, hint="write it in several statements")
+            )
             result = poison(cx, statement)
         if result is not None:
             return result
@@ -107,11 +108,11 @@ def execute(cx: Context, statement: ast.Stmt) -> Surface | None:
         case ast.FromImport():
             _from_import(cx, statement)
         case ast.Show():
-            _show(cx, statement)
+            output.show(cx, statement)
         case ast.Assert():
-            _assert(cx, statement)
+            output.check(cx, statement)
         case ast.ExprStmt():
-            _expression(cx, statement)
+            output.expression(cx, statement)
         case _:
             assert_never(statement)
     return None
@@ -138,7 +139,9 @@ def _width(cx: Context, statement: ast.WidthDecl) -> None:
     _require_free(cx, name)
     widths = cx.builder.program.widths
     if any(w.name == name.id for w in widths):
-        raise error("NX105", f"the width {name.id} is declared twice", name.span, hint="a width is declared once, outside loops")
+        raise error(
+            "NX105", f"the width {name.id} is declared twice", name.span, hint="a width is declared once, outside loops"
+        )
     width = Width(name.id)
     if statement.value is not None:
         at = number(evaluate(cx, statement.value))
@@ -219,8 +222,9 @@ def _bind(cx: Context, target: ast.Expr, at: At) -> None:
         _require_free(cx, target)
         if isinstance(value, Operator):
             value = operators.copy(cx.builder, value, target.id)
-        elif isinstance(value, CORE_VALUES):
-            cx.builder.label(value, target.id)  # type: ignore[arg-type]
+        value = cx.parameter(target.id, value)
+        if is_core(value):
+            cx.builder.label(value, target.id)
         cx.bind(target.id, value, target.span)
         return
     name, old, index = finite_positions(cx, target)
@@ -245,7 +249,7 @@ def _unpacked(cx: Context, at: At, count: int, span: Span) -> Iterator[At]:
         if len(value.items) != count:
             raise error("NX210", f"expected {count} values, found {len(value.items)}", span)
         return (At(item, at.span) for item in value.items)
-    if not isinstance(value, (ConstVal, Operator)) and not isinstance(value, CORE_VALUES):
+    if not isinstance(value, (ConstVal, Operator)) and not is_core(value):
         raise error("NX210", f"expected {count} values, found {a_kind(value)}", span, *blame(at))
     shape = shape_of(value)
     if not shape or shape[0] != count:
@@ -281,8 +285,8 @@ def _augment(cx: Context, statement: ast.AugAssign) -> None:
         raise error("NX102", f"expected a value without free indices, found {a_kind(new)}", at.span)
     if index is not None:
         new = subscripts.set_members(cx, old, index, At(new, statement.span), statement.span)
-    elif isinstance(new, CORE_VALUES):
-        cx.builder.label(new, name.id)  # type: ignore[arg-type]
+    elif is_core(new):
+        cx.builder.label(new, name.id)
     cx.update(name.id, new)
 
 
@@ -302,7 +306,9 @@ def _if(cx: Context, statement: ast.If) -> Surface | None:
             raise needs_const(at, "the condition of if is known before the run")
         require_power_0([at], "if", at.span)
         if at.value.array.size != 1:
-            raise error("NX201", f"expected one number as a condition, found {a_kind(at.value)}", at.span, *blame(at)[1:])
+            raise error(
+                "NX201", f"expected one number as a condition, found {a_kind(at.value)}", at.span, *blame(at)[1:]
+            )
         if at.value.array.any():
             return run_block(cx, body)
     return run_block(cx, statement.otherwise)
@@ -311,7 +317,7 @@ def _if(cx: Context, statement: ast.If) -> Surface | None:
 def _for(cx: Context, statement: ast.For) -> Surface | None:
     at = number(evaluate(cx, statement.iterable))
     value = at.value
-    if isinstance(value, CORE_VALUES) and value.type.is_scalar:
+    if is_core(value) and value.type.is_scalar:
         raise needs_const(at, "a loop runs over what is known before the run")
     if not isinstance(value, ConstVal) or not value.shape:
         raise error(
@@ -324,6 +330,7 @@ def _for(cx: Context, statement: ast.For) -> Surface | None:
     name, names = statement.variable, cx.frame.names
     before = names.get(name.id)
     cx.loops.append(0)
+    cx.loop_spans.append(at.span)
     result = None
     try:
         for k, item in enumerate(value.array):
@@ -334,6 +341,7 @@ def _for(cx: Context, statement: ast.For) -> Surface | None:
                 break
     finally:
         cx.loops.pop()
+        cx.loop_spans.pop()
     names.pop(name.id, None)
     if before is not None:
         names[name.id] = before
@@ -361,136 +369,3 @@ def _from_import(cx: Context, statement: ast.FromImport) -> None:
         local = alias or name
         _require_free(cx, local)
         cx.bind(local.id, member_of_module(module, name.id, name.span), local.span)
-
-
-# ---------------------------------------------------------------------------- output
-
-
-def _show(cx: Context, statement: ast.Show) -> None:
-    e = statement.value
-    kind, shown = "scalar", e
-    if isinstance(e, ast.Call) and isinstance(e.function, ast.Name) and cx.frame.find(e.function.id) is None:
-        special = {"dist": "distribution", "cov": "covariance"}.get(e.function.id)
-        if special is not None:
-            if len(e.args) != 1 or e.keywords:
-                raise error("NX110", f"expected one argument for {e.function.id}", e.span)
-            kind, shown = special, e.args[0]
-    at = number(evaluate(cx, shown))
-    name = statement.alias.id if statement.alias is not None else e.span.text
-    add_show(cx, kind, name, at, statement.span)
-
-
-def add_show(cx: Context, kind: str, name: str, at: At, span: Span) -> None:
-    """Adds what is shown to the program, if it can be shown."""
-    value = at.value
-    if isinstance(value, Operator) and value.is_outer:
-        value = operators.entries(cx.builder, value)
-    _require_showable(cx, kind, At(value, at.span, at.variable))
-    require_finite_limit(at, span)
-    key = (span, kind)
-    number_ = cx.statements.setdefault(key, len(cx.statements))
-    shown = core(cx, value)
-    cx.builder.program.shows.append(Show(kind, name, shown, number_, tuple(cx.loops), span))  # type: ignore[arg-type]
-
-
-def _require_showable(cx: Context, kind: str, at: At) -> None:
-    value = at.value
-    sort = matrices.sort_of(value)
-    if kind == "scalar":
-        if sort == "array":
-            return
-        hint = {"vector": "show dist(x) its distribution, avg(x) its mean, <x|x> its second moment", "matrix": "show what it does to vectors, <x|A|y>"}
-        raise error(
-            "NX201", f"expected a scalar or an array to show, found {a_kind(value)}", at.span, *blame(at)[1:], hint=hint.get(sort, "")
-        )
-    if isinstance(value, ConstVal) or sort not in ("array", "vector"):
-        raise error("NX234", f"{a_kind(value)} has no {kind}", at.span, *blame(at)[1:])
-    if kind == "covariance" and sort == "vector":
-        raise error(
-            "NX234",
-            f"expected Gaussian scalars, found {a_kind(value)}",
-            at.span,
-            *blame(at)[1:],
-            hint=f"<{at.text}|{at.text}> is the second moment of its coordinates",
-        )
-    if sort == "array" and not is_random(cx, core(cx, value)):
-        raise error(
-            "NX234",
-            f"{at.text} is a plain number in the limit and has no {kind}",
-            at.span,
-            *blame(at)[1:],
-            hint="initial scalars are random in the limit, and outputs sqrt(n) * <v|x> with v an initial vector of mean 0",
-        )
-
-
-def require_finite_limit(at: At, span: Span) -> None:
-    """What is shown has power 0."""
-    if power := power_of(at.value):
-        grows = "grows" if power > 0 else "vanishes"
-        raise error(
-            "NX221",
-            f"{at.text} {grows} like {power_text(power)} and has no limit to show",
-            at.span,
-            *blame(at)[1:],
-            hint=mend_text(power),
-        )
-
-
-def is_random(cx: Context, v: Value) -> bool:
-    """Whether a scalar stays random in the limit: it is computed from initial scalars or fluctuations."""
-    known = cx.random_scalars
-    pending = [v]
-    while pending:
-        u = pending[-1]
-        if u.id in known:
-            pending.pop()
-            continue
-        parts = operands(u)
-        missing = [p for p in parts if p.id not in known]
-        if missing and not isinstance(u, Fluctuation):
-            pending.extend(missing)
-            continue
-        known[u.id] = isinstance(u, (Fluctuation, InitScalar)) or any(known[p.id] for p in parts)
-        pending.pop()
-    return known[v.id]
-
-
-def _assert(cx: Context, statement: ast.Assert) -> None:
-    value, target = (number(evaluate(cx, e)) for e in (statement.value, statement.target))
-    for at in (value, target):
-        if matrices.sort_of(at.value) != "array":
-            raise error("NX201", f"expected a scalar or an array to compare, found {a_kind(at.value)}", at.span, *blame(at)[1:])
-        if not (isinstance(at.value, CORE_VALUES) and is_vanishing(at.value)):  # type: ignore[arg-type]
-            require_finite_limit(at, statement.span)
-    tolerance = const(1e-3)
-    operands_ = [value, target]
-    if statement.tolerance is not None:
-        at = number(evaluate(cx, statement.tolerance))
-        if not isinstance(at.value, ConstVal):
-            raise needs_const(at, "a tolerance is known before the run")
-        require_power_0([at], "within", at.span)
-        if (at.value.array < 0).any():
-            raise error("NX201", "expected a tolerance of 0 or more", at.span)
-        tolerance = at.value
-        operands_.append(at)
-    broadcast_shape(operands_, statement.span)
-    text = statement.span.text
-    assertion = Assertion(core(cx, value.value), core(cx, target.value), tolerance.array, text, statement.span)
-    cx.builder.program.assertions.append(assertion)
-
-
-def _expression(cx: Context, statement: ast.ExprStmt) -> None:
-    at = number(evaluate(cx, statement.value))
-    if isinstance(at.value, Nothing):
-        return
-    if cx.interactive:
-        kind = "distribution" if matrices.sort_of(at.value) == "vector" else "scalar"
-        add_show(cx, kind, statement.span.text, at, statement.span)
-        return
-    raise error(
-        "NX233",
-        "nothing is done with this value",
-        statement.span,
-        hint="show it, or bind it to a name",
-    )
-

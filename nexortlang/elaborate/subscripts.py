@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from nexortlang.elaborate.arithmetic import (
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, power_text, shape_text
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Indexed, Surface
+from nexortlang.elaborate.values import At, ConstVal, Indexed, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -64,11 +65,11 @@ def require_finite_axes(at: At, span: Span) -> None:
     value = at.value
     if isinstance(value, Width):
         raise error("NX211", f"{at.text} is a width, which has no members", span, *blame(at)[1:])
-    if not isinstance(value, (ConstVal, Operator, Indexed)) and not isinstance(value, CORE_VALUES):
+    if not isinstance(value, (ConstVal, Operator, Indexed)) and not is_core(value):
         raise error("NX201", f"expected something with finite axes, found {a_kind(value)}", span, *blame(at))
 
 
-def positions(shape: Sequence[int], items: Sequence[object], at: At, span: Span) -> np.ndarray:
+def positions(shape: Sequence[int], items: Sequence[Any], at: At, span: Span) -> np.ndarray:
     """The flat positions that a subscript selects, in the shape of the result."""
     used = sum(1 for item in items if item is not None and item is not Ellipsis)
     if used > len(shape):
@@ -82,7 +83,7 @@ def positions(shape: Sequence[int], items: Sequence[object], at: At, span: Span)
             hint="avg(x) averages over the width; index notation reads coordinates: y[i] = avg[j](…)",
         )
     try:
-        return np.arange(prod(shape)).reshape(tuple(shape))[tuple(items)]  # type: ignore[index]
+        return np.arange(prod(shape)).reshape(tuple(shape))[tuple(items)]
     except IndexError as problem:
         text = f"the subscript is outside {at.text}, which has finite shape {shape_text(shape)}"
         if "could not be broadcast" in str(problem):
@@ -91,7 +92,7 @@ def positions(shape: Sequence[int], items: Sequence[object], at: At, span: Span)
 
 
 def _has_width(value: Surface) -> bool:
-    return isinstance(value, Operator) or (isinstance(value, CORE_VALUES) and not value.type.is_scalar)
+    return isinstance(value, Operator) or (is_core(value) and not value.type.is_scalar)
 
 
 def evaluate_items(items: Sequence[ast.Expr | ast.Slice], evaluate: Evaluate) -> list[object]:
@@ -172,7 +173,7 @@ def stack(cx: Context, items: Sequence[At], span: Span) -> Surface:
     items = [number(at) for at in items]
     for at in items:
         value = at.value
-        if not isinstance(value, (ConstVal, Indexed)) and not isinstance(value, CORE_VALUES):
+        if not isinstance(value, (ConstVal, Indexed)) and not is_core(value):
             raise error(
                 "NX201", f"expected numbers, arrays or vectors in [ ], found {a_kind(value)}", at.span, *blame(at)[1:]
             )
@@ -213,7 +214,7 @@ def core_axes(value: Surface) -> tuple[tuple[int, Width], ...]:
     """The width axes of a core value, none for anything else."""
     if isinstance(value, Indexed):
         return value.value.type.axes
-    return value.type.axes if isinstance(value, CORE_VALUES) else ()
+    return value.type.axes if is_core(value) else ()
 
 
 def _require_one_kind(items: Sequence[At], span: Span) -> None:
@@ -306,14 +307,14 @@ def set_members(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> 
 
 
 def _settable(value: Surface) -> bool:
-    return isinstance(value, ConstVal) or isinstance(value, CORE_VALUES)
+    return isinstance(value, ConstVal) or is_core(value)
 
 
 def _set_matrix(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> Operator:
     """W[l] = V."""
     old = at.value
     value = new.value
-    if isinstance(value, CORE_VALUES) and len(value.type.axes) == 2:
+    if is_core(value) and len(value.type.axes) == 2:
         value = operators.outer(cx.builder, value)
     if (
         not isinstance(old, Operator)

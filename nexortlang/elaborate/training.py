@@ -5,12 +5,10 @@ The algebra is elaborate.gradient; here a target is found by its name, at the va
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 import numpy as np
 
-from nexortlang.core.program import Scale, Value
-from nexortlang.diagnostics import Label, NexortError
+from nexortlang.core.program import Value
+from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate import gradient, operators
 from nexortlang.elaborate.arithmetic import entrywise, require_numbers
 from nexortlang.elaborate.calls import Param, match_arguments
@@ -18,19 +16,20 @@ from nexortlang.elaborate.context import Context, Silenced
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.expressions import evaluate, finite_positions
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Indexed, Poison, Several, Surface
+from nexortlang.elaborate.values import At, ConstVal, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
 
 def grad(cx: Context, call: ast.Call) -> Surface:
     """grad(L, W): of the target's axes and shape, with the power of n that it has at finite width."""
+    cx.require_entrywise("a gradient", call.span)
     given = match_arguments("grad", [Param("loss"), Param("target")], call)
     loss = evaluate(cx, given["loss"])
     value = loss.value
     if isinstance(value, ConstVal) and not value.shape:
         raise _independent(given["target"], loss, call.span)
-    if not isinstance(value, CORE_VALUES) or value.type.axes or value.type.shape:
+    if not is_core(value) or value.type.axes or value.type.shape:
         raise error(
             "NX240",
             f"expected one scalar to take the gradient of, found {a_kind(value)}",
@@ -93,14 +92,13 @@ def _value(cx: Context, loss: Value, at: At, span: Span) -> Value | None:
     """The gradient with respect to a vector, scalar or outer product: the newest value of the name that the loss was computed from."""
     history = at.variable.history if at.variable is not None else ()
     for value in reversed(history or (at.value,)):
-        if not isinstance(value, CORE_VALUES):
+        if not is_core(value):
             if isinstance(value, ConstVal):
                 continue
             raise error("NX201", f"expected something with a gradient, found {a_kind(value)}", at.span, *blame(at)[1:])
-        target, exponent = (value.x, value.exponent) if isinstance(value, Scale) else (value, Fraction(0))
-        (found,) = gradient.gradient(cx.builder, loss, [target])
+        (found,) = gradient.gradient(cx.builder, loss, [value])
         if found is not None:
-            return cx.builder.scale(found, -exponent)
+            return found
     return None
 
 
@@ -117,7 +115,7 @@ def ntk(cx: Context, call: ast.Call) -> Surface:
     if not call.args or call.keywords:
         raise error("NX110", "expected outputs and parameters for ntk", call.span, hint="ntk(f, U, W, v)")
     outputs, *parameters = (evaluate(cx, e) for e in call.args)
-    if not isinstance(outputs.value, CORE_VALUES) or outputs.value.type.axes:
+    if not is_core(outputs.value) or outputs.value.type.axes:
         raise error(
             "NX201",
             f"expected outputs, a scalar or an array of scalars, found {a_kind(outputs.value)}",
@@ -126,17 +124,15 @@ def ntk(cx: Context, call: ast.Call) -> Surface:
             hint="outputs are of the form sqrt(n) * <v|x>",
         )
     for at in parameters:
-        if isinstance(at.value, (Operator, ConstVal)) or isinstance(at.value, CORE_VALUES):
+        if isinstance(at.value, (Operator, ConstVal)) or is_core(at.value):
             continue
         raise error("NX201", f"expected a parameter, found {a_kind(at.value)}", at.span, *blame(at)[1:])
-    cx.limits_reached.append(
-        error(
+    cx.builder.program.unsupported.append(
+        Diagnostic(
             "NX303",
             "the neural tangent kernel is not computed yet",
             call.span,
             hint="the program is right; leave this line out to run the rest",
-        ).diagnostics[0]
+        )
     )
     raise Silenced
-
-

@@ -19,7 +19,7 @@ from nexortlang.elaborate.describe import a_kind, blame, error, power_text
 from nexortlang.elaborate.expressions import binary
 from nexortlang.elaborate.matrices import sort_of
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import CORE_VALUES, At, ConstVal, Surface
+from nexortlang.elaborate.values import At, ConstVal, Surface, is_core
 from nexortlang.source import Span
 
 HALF = Fraction(1, 2)
@@ -109,7 +109,10 @@ def in_tangent_regime(cx: Context) -> bool:
 
 def _require_power_of_training(cx: Context, target: At, change: At, entries: Value, span: Span) -> None:
     power = entries.type.power
-    if is_vanishing(entries) or power == -1 or (-1 - HALF <= power < -1 and in_tangent_regime(cx)):
+    if is_vanishing(entries) or power == -1:
+        return
+    if -1 - HALF <= power < -1 and in_tangent_regime(cx):
+        cx.has_tangents = True
         return
     declared = (Label(target.variable.span, f"{target.text} is {a_kind(target.value)}"),) if target.variable else ()
     label = Label(change.span, f"its entries are of order {_order(power)}")
@@ -143,6 +146,7 @@ def _require_own_power(cx: Context, target: At, change: At, span: Span) -> None:
     if power == own or any(_is_zero(at.value) for at in (target, change)):
         return
     if own - HALF <= power < own and in_tangent_regime(cx):
+        cx.has_tangents = True
         return
     fate = "blows up" if power > own else "vanishes"
     raise error(
@@ -157,7 +161,7 @@ def _require_own_power(cx: Context, target: At, change: At, span: Span) -> None:
 def _is_zero(value: Surface) -> bool:
     if isinstance(value, ConstVal):
         return not value.array.any()
-    return isinstance(value, CORE_VALUES) and is_vanishing(value)  # type: ignore[arg-type]
+    return is_core(value) and is_vanishing(value)
 
 
 def _order(power: Fraction) -> str:

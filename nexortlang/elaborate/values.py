@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import TYPE_CHECKING, TypeAlias, get_args
+from typing import TYPE_CHECKING, TypeAlias, TypeGuard, get_args
 
 import numpy as np
 
@@ -91,7 +91,12 @@ Surface: TypeAlias = (
     ConstVal | Value | Operator | Indexed | Width | Function | Builtin | ModuleValue | Several | Nothing | Poison | str
 )
 
-CORE_VALUES: tuple[type, ...] = get_args(Value)
+_CORE: tuple[type, ...] = get_args(Value)
+
+
+def is_core(value: object) -> TypeGuard[Value]:
+    """Whether a value is an instruction of the core: a scalar, a vector or an outer product."""
+    return isinstance(value, _CORE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
