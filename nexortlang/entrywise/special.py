@@ -298,7 +298,7 @@ def hermite_functions(x: Any, degree: int) -> np.ndarray:
     before, value = np.zeros_like(x), np.ones_like(x)
     scale = np.exp(log_scale)
     for k in range(degree + 1):
-        np.multiply(value, scale, out=out[k])
+        out[k] = value * scale
         before, value = value, (x * value - sqrt(k) * before) / sqrt(k + 1)
         if k % 16 == 15:
             size = np.maximum(np.hypot(value, before), 1.0)
