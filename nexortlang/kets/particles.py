@@ -27,8 +27,8 @@ from nexortlang.core.program import (
 from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.kets.innovations import Operator, Rows, Space, independent_part, operator, project_out
 from nexortlang.kets.particles_apply import apply, columns, from_columns, inner
-from nexortlang.kets.particles_plan import Plan, vanishes
-from nexortlang.kets.particles_tuples import average
+from nexortlang.kets.particles_plan import Plan, is_dense, vanishes
+from nexortlang.kets.particles_tuples import average, pair_array
 
 
 class System:
@@ -50,9 +50,13 @@ class System:
         """The array of a stored value."""
         return self.values[v.id]
 
+    def holds(self, v: Value) -> bool:
+        """Whether a value is stored now."""
+        return v.id in self.values
+
     def step(self, v: Value, copies: Sequence[System]) -> None:
         """Evaluate the next value; `copies` are this system and those that stand for independent copies of it, all at the same place."""
-        array = self._evaluate(v, copies)
+        array = self._evaluate(v, copies) if is_dense(v.type) else pair_array(v, copies, self._count)
         if v.type.axes and len(array) != self._count:
             array = np.broadcast_to(array, (self._count, *v.type.shape))
         self.values[v.id] = array

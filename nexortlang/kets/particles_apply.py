@@ -22,7 +22,7 @@ def apply(v: Value, args: Sequence[np.ndarray | None], lead: int) -> np.ndarray:
     ]
     match v:
         case Map(op=op):
-            return OPS[op].numpy(*(_align(a, lead, len(v.type.shape)) for a in full))
+            return OPS[op].numpy(*(align(a, lead, len(v.type.shape)) for a in full))
         case Gather(index=index):
             (x,) = full
             return np.take(x.reshape(*x.shape[:lead], -1), index, axis=lead)
@@ -40,7 +40,7 @@ def apply(v: Value, args: Sequence[np.ndarray | None], lead: int) -> np.ndarray:
     raise AssertionError(f"{type(v).__name__} does not act entrywise")
 
 
-def _align(a: np.ndarray, lead: int, rank: int) -> np.ndarray:
+def align(a: np.ndarray, lead: int, rank: int) -> np.ndarray:
     """Finite axes of size 1 put in front of a's, so that they broadcast as in NumPy without touching the leading axes."""
     missing = lead + rank - a.ndim
     return a.reshape(*a.shape[:lead], *(1,) * missing, *a.shape[lead:]) if missing else a

@@ -4,7 +4,8 @@ In: the values wanted. Out: a `Plan`. Guarantees: it holds only what the wanted 
 no operands), in program order.
 
 A value is *dense* when it extends over at most one slot: it is stored. The others, functions of pairs or tuples of particles, are *lazy*: they are
-evaluated blockwise inside the Avg that brings them down to one slot.
+evaluated blockwise inside the Avg that brings them down to one slot. Only functions of pairs that several averages share (what a nonlinear optimizer has
+added to a matrix so far, its moments) are stored too, where memory allows: else every step of training would evaluate all steps before it.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from nexortlang.core.build import is_zero
 from nexortlang.core.program import (
     Avg,
     Concat,
-    Const,
     Fluctuation,
     InitScalar,
     InitVector,
     Inner,
     Map,
     MatMul,
+    Rename,
     Type,
     Value,
     Width,
@@ -57,17 +58,17 @@ def is_dense(t: Type) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`order`: the dense values to evaluate. `inputs`: the dense values each of them reads. `last_use`: what is no longer read
-    after the value at a place in `order`. `random`: ids of values that are random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many
-    independent systems the averages over several slots of one width need.
+    """`order`: the values to evaluate and store. `last_use`: what is no longer read after a value has been evaluated. `random`: ids of values that are
+    random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many independent systems the averages over several
+    slots of one width need. `cost`: numbers computed for each particle, and for each pair.
     """
 
     order: tuple[Value, ...]
-    inputs: dict[int, tuple[Value, ...]]
     last_use: dict[int, tuple[int, ...]]
     random: frozenset[int]
     scenario: bool
     copies: int
+    cost: tuple[float, float]
 
     def columns(self) -> dict[str, int]:
         """An upper bound of the directions that each width's particles carry: initial columns, and two for each MatMul column."""
@@ -94,20 +95,24 @@ def _reach(roots: Iterable[Value]) -> list[Value]:
     return [seen[i] for i in sorted(seen)]
 
 
-def _dense_inputs(v: Value) -> tuple[Value, ...]:
-    """The stored values that v reads, through lazy ones."""
-    found: dict[int, Value] = {}
-    stack = list(live_operands(v))
-    while stack:
-        a = stack.pop()
-        if is_dense(a.type):
-            found[a.id] = a
-        else:
-            stack.extend(live_operands(a))
-    return tuple(found.values())
+def _shared_pairs(reached: Sequence[Value]) -> set[int]:
+    """Functions of pairs that enter the evaluation of several stored values."""
+    stored: set[int] = set()
+    entered: dict[int, set[int]] = {}
+    for v in reversed(reached):
+        lazy = not is_dense(v.type)
+        contexts = entered.get(v.id, set())
+        if lazy and len(contexts) > 1 and len(v.type.slots) == 2 and not isinstance(v, Rename | Avg):
+            below = _lazy_below(v)
+            if len(below) > 1 and not any(isinstance(a, Avg) for a in below):
+                stored.add(v.id)
+        for a in live_operands(v):
+            if not is_dense(a.type):
+                entered.setdefault(a.id, set()).update(contexts if lazy and v.id not in stored else {v.id})
+    return stored
 
 
-def plan(wanted: Sequence[Value]) -> Plan:
+def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
     """The plan for the wanted values (dense ones)."""
     reached = _reach(wanted)
     random: set[int] = set()
@@ -117,19 +122,53 @@ def plan(wanted: Sequence[Value]) -> Plan:
             random.add(v.id)
         read = live_operands(v) if isinstance(v, Fluctuation) or v.type.axes else ()
         scenario = scenario or any(a.id in random for a in read)
-    order = tuple(v for v in reached if is_dense(v.type))
-    inputs = {v.id: _dense_inputs(v) for v in order}
+    pairs = _shared_pairs(reached) if store_pairs else set()
+    order = tuple(v for v in reached if is_dense(v.type) or v.id in pairs)
+    return Plan(order, _last_use(order, wanted), frozenset(random), scenario, _copies(order), _cost(order))
+
+
+def _last_use(order: Sequence[Value], wanted: Sequence[Value]) -> dict[int, tuple[int, ...]]:
+    """For each stored value, those that are read by it, through lazy ones, and by none later."""
+    stored = {v.id for v in order}
     last: dict[int, int] = {}
     for v in order:
         last.setdefault(v.id, v.id)
-        for a in inputs[v.id]:
-            last[a.id] = v.id
+        for a in _below(v, stored):
+            if a.id in stored:
+                last[a.id] = v.id
     for v in wanted:
         last.pop(v.id, None)
-    last_use: dict[int, list[int]] = {}
+    found: dict[int, list[int]] = {}
     for i, user in last.items():
-        last_use.setdefault(user, []).append(i)
-    return Plan(order, inputs, {k: tuple(i) for k, i in last_use.items()}, frozenset(random), scenario, _copies(order))
+        found.setdefault(user, []).append(i)
+    return {user: tuple(i) for user, i in found.items()}
+
+
+def _below(v: Value, stored: set[int]) -> list[Value]:
+    """What v is evaluated from: stored values and the lazy ones in between."""
+    found: dict[int, Value] = {}
+    stack = list(live_operands(v))
+    while stack:
+        a = stack.pop()
+        if a.id not in found:
+            found[a.id] = a
+            if a.id not in stored:
+                stack.extend(live_operands(a))
+    return list(found.values())
+
+
+def _cost(order: Sequence[Value]) -> tuple[float, float]:
+    """Numbers computed for each particle and for each pair (products with a basis counted by `work`)."""
+    stored = {v.id for v in order}
+    dense = pairs = 0.0
+    for v in order:
+        size = prod(v.type.shape)
+        if v.type.axes:
+            dense += size
+        if not is_dense(v.type):
+            pairs += size
+        pairs += sum(prod(a.type.shape) for a in _below(v, stored) if a.id not in stored)
+    return dense, pairs
 
 
 def _lazy_below(x: Value) -> list[Value]:
@@ -167,7 +206,7 @@ def _copies(order: Sequence[Value]) -> int:
 
 def stored_numbers(p: Plan, count: int) -> int:
     """How many float64 numbers a run with `count` particles holds at once, at most."""
-    size = {v.id: prod(v.type.shape) * (count if v.type.axes else 1) for v in p.order}
+    size = {v.id: prod(v.type.shape) * count ** len(v.type.axes) for v in p.order}
     now = most = 0
     for v in p.order:
         now += size[v.id]
@@ -179,7 +218,8 @@ def stored_numbers(p: Plan, count: int) -> int:
 
 def work(p: Plan, count: int) -> float:
     """About how many elementary operations a run with `count` particles takes."""
-    total = 0.0
+    dense, pairs = p.cost
+    total = 5.0 * dense * count + 5.0 * pairs * count**2
     rank = 8.0
     for v in p.order:
         size = prod(v.type.shape)
@@ -187,19 +227,6 @@ def work(p: Plan, count: int) -> float:
             case MatMul():
                 rank = min(rank + size, count)
                 total += 0.5 * count * size * rank
-            case Avg(x=x):
-                total += pair_work(x, count)
             case Inner(x=x, y=y):
                 total += 0.1 * count * prod(x.type.shape) * prod(y.type.shape)
-            case Const():
-                pass
-            case _:
-                total += 5.0 * size * (count if v.type.axes else 1)
     return total
-
-
-def pair_work(x: Value, count: int) -> float:
-    """The cost of averaging x over slots: pairs (all of them, or as many tuples) times what is evaluated for each."""
-    if is_dense(x.type):
-        return count * prod(x.type.shape)
-    return 5.0 * count * count * sum(prod(v.type.shape) for v in _lazy_below(x))

@@ -10,21 +10,19 @@ itself, ten standard errors where the points are good, and with i = j it is too 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Protocol
 
 import numpy as np
 
-from nexortlang.core.program import Avg, Rename, Value, Width, operands
-from nexortlang.kets.particles_apply import apply
+from nexortlang.core.program import Avg, Map, Rename, Value, Width, operands
+from nexortlang.kets.particles_apply import align, apply
 from nexortlang.kets.particles_plan import has_inner_average, is_dense, vanishes
 
 BLOCK = 1 << 17
 """Numbers in one array of a block: a few such arrays fit the cache of one core."""
-
-Leaf = Callable[[Value, int | None], np.ndarray]
-"""A stored value on a block; the slot (None for scalars) says whose particles, and along which axis."""
 
 
 class Copy(Protocol):
@@ -32,6 +30,10 @@ class Copy(Protocol):
 
     def fetch(self, v: Value) -> np.ndarray:
         """The stored array of a value."""
+        ...
+
+    def holds(self, v: Value) -> bool:
+        """Whether a function of pairs is stored: (N, N, *shape), its second slot's particles the next system's if of the same width."""
         ...
 
 
@@ -57,32 +59,75 @@ def _kept_first(v: Avg) -> list[tuple[int, Width]]:
     return sorted(v.x.type.axes, key=lambda axis: axis[0] in v.slots)
 
 
+def pair_array(v: Value, copies: Sequence[Copy], count: int) -> np.ndarray:
+    """A function of pairs on all of them, (N, N, *shape), to be stored."""
+    first, second = v.type.slots
+    owner = owners(v.type.axes)
+    array = np.empty((count, count, *v.type.shape))
+    for here in _blocks(count, count * prod(v.type.shape)):
+        array[here] = GridEvaluation(copies, owner, first, second, here).value(v, {})
+    return array
+
+
 def _all_pairs(v: Avg, copies: Sequence[Copy], count: int) -> np.ndarray:
-    """Sums over the rows of a particles × particles array, a block of rows at a time."""
+    """Row means of a particles × particles array, a block of rows at a time. Factors that are functions of one particle are taken out first."""
     axes = _kept_first(v)
     owner = owners(axes)
-    row = axes[0][0]
-    block = max(1, min(count, BLOCK // (count * max(1, prod(v.x.type.shape)))))
+    (row, _), (column, _) = axes
+    inside, of_row, of_column = _factors(v.x, column, copies[0])
+    rank = len(v.type.shape)
+    weights = [align(copies[owner[column]].fetch(a), 1, rank) for a in of_column]
+    weight = np.broadcast_to(math.prod(weights), (count, *np.broadcast_shapes(*(w.shape[1:] for w in weights))))
+    flat = np.ascontiguousarray(weight.reshape(count, -1))
     parts = []
-    for start in range(0, count, block):
-        here = slice(start, min(count, start + block))
-
-        def leaf(a: Value, slot: int | None, here: slice = here) -> np.ndarray:
-            array = copies[owner[slot] if slot is not None else 0].fetch(a)
-            return array[here, None] if slot == row else array[None]
-
-        values = Evaluation(leaf, lead=2).value(v.x, {})
-        values = np.broadcast_to(values, (here.stop - here.start, count, *v.x.type.shape))
-        parts.append(values.mean(axis=1))
-    rows = np.concatenate(parts)
+    for here in _blocks(count, count * prod(inside.type.shape)):
+        values = GridEvaluation(copies, owner, row, column, here).value(inside, {})
+        values = np.broadcast_to(values, (here.stop - here.start, count, *inside.type.shape))
+        if of_column:
+            means = (values.reshape(-1, count) @ flat / count).reshape(-1, *weight.shape[1:])
+        else:
+            means = align(values.mean(axis=1), 1, rank)
+        parts.append(means)
+    outside = [align(copies[0].fetch(a), 1, rank) for a in of_row]
+    rows = np.asarray(math.prod(outside, start=np.concatenate(parts)))
     return rows if len(v.slots) == 1 else rows.mean(axis=0, keepdims=True)
 
 
-class Evaluation:
-    """Evaluates lazy values on one block, each once."""
+def _factors(x: Value, column: int, stored: Copy) -> tuple[Value, list[Value], list[Value]]:
+    """x as a product: a function of pairs, functions of the row's particle (and scalars), functions of the column's.
 
-    def __init__(self, leaf: Leaf, lead: int) -> None:
-        self._leaf = leaf
+    The latter only where they make a matrix product: the function of pairs has one finite entry.
+    """
+    inside: list[Value] = []
+    of_row: list[Value] = []
+    of_column: list[Value] = []
+    stack = [x]
+    while stack:
+        v = stack.pop()
+        if is_dense(v.type):
+            (of_column if column in v.type.slots else of_row).append(v)
+        elif isinstance(v, Map) and v.op == "mul" and not stored.holds(v):
+            stack.extend(v.args)
+        else:
+            inside.append(v)
+    if len(inside) != 1 or (of_column and prod(inside[0].type.shape) != 1):
+        return x, [], []
+    return inside[0], of_row, of_column
+
+
+def _blocks(count: int, row_size: int) -> Iterator[slice]:
+    """Stretches of rows that fit a block."""
+    step = max(1, BLOCK // max(1, row_size))
+    for start in range(0, count, step):
+        yield slice(start, min(count, start + step))
+
+
+class Evaluation:
+    """Evaluates lazy values on one block, each once. What is stored is taken by `_take` and `_take_pairs`."""
+
+    def __init__(self, copies: Sequence[Copy], owner: dict[int, int], lead: int) -> None:
+        self._copies = copies
+        self._owner = owner
         self._lead = lead
         self._known: dict[tuple[int, tuple[tuple[int, int], ...]], np.ndarray] = {}
 
@@ -95,17 +140,53 @@ class Evaluation:
         return found
 
     def _evaluate(self, v: Value, slots: dict[int, int]) -> np.ndarray:
+        if not v.type.axes:
+            return self._scalar(self._copies[0].fetch(v))
         if is_dense(v.type):
-            return self._leaf(v, slots[v.type.slots[0]] if v.type.axes else None)
+            (slot,) = slots.values()
+            return self._take(self._copies[self._owner[slot]].fetch(v), slot)
         if isinstance(v, Rename):
             return self.value(v.x, {old: slots[new] for old, new in v.slots})
         if isinstance(v, Avg):
             return self._inner_average(v, slots)
+        if self._copies[0].holds(v):
+            (first, width), (second, other) = v.type.axes
+            holder = self._owner[slots[first]]
+            if (holder + (width == other)) % len(self._copies) == self._owner[slots[second]]:
+                return self._take_pairs(self._copies[holder].fetch(v), slots[first], slots[second])
         args = [None if vanishes(v, a) else self.value(a, slots) for a in operands(v)]
         return apply(v, args, self._lead)
 
+    def _scalar(self, array: np.ndarray) -> np.ndarray:
+        return array
+
+    def _take(self, array: np.ndarray, slot: int) -> np.ndarray:
+        raise NotImplementedError
+
+    def _take_pairs(self, array: np.ndarray, first: int, second: int) -> np.ndarray:
+        raise NotImplementedError
+
     def _inner_average(self, v: Avg, slots: dict[int, int]) -> np.ndarray:
-        raise AssertionError("an average inside a grid of pairs")
+        raise NotImplementedError
+
+
+class GridEvaluation(Evaluation):
+    """On pairs: some particles of the row's slot with all of the column's."""
+
+    def __init__(self, copies: Sequence[Copy], owner: dict[int, int], row: int, column: int, here: slice) -> None:
+        super().__init__(copies, owner, lead=2)
+        self._row = row
+        self._column = column
+        self._here = here
+
+    def _scalar(self, array: np.ndarray) -> np.ndarray:
+        return array[None]
+
+    def _take(self, array: np.ndarray, slot: int) -> np.ndarray:
+        return array[self._here, None] if slot == self._row else array[None]
+
+    def _take_pairs(self, array: np.ndarray, first: int, second: int) -> np.ndarray:
+        return array[self._here] if first == self._row else array[:, self._here].swapaxes(0, 1)
 
 
 class TupleEvaluation(Evaluation):
@@ -118,18 +199,17 @@ class TupleEvaluation(Evaluation):
         indices: dict[int, np.ndarray],
         rng: np.random.Generator,
     ) -> None:
-        super().__init__(self._take, lead=1)
-        self._copies = copies
+        super().__init__(copies, owners(axes), lead=1)
         self._axes = axes
-        self._owner = owners(axes)
         self._indices = indices
         self._rng = rng
         self._count = 1 + int(max(i.max() for i in indices.values()))
 
-    def _take(self, v: Value, slot: int | None) -> np.ndarray:
-        if slot is None:
-            return self._copies[0].fetch(v)
-        return self._copies[self._owner[slot]].fetch(v)[self._indices[slot]]
+    def _take(self, array: np.ndarray, slot: int) -> np.ndarray:
+        return array[self._indices[slot]]
+
+    def _take_pairs(self, array: np.ndarray, first: int, second: int) -> np.ndarray:
+        return array[self._indices[first], self._indices[second]]
 
     def _inner_average(self, v: Avg, slots: dict[int, int]) -> np.ndarray:
         """An average that depends on several outer slots: for each tuple over √N fresh particles."""

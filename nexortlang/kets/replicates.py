@@ -85,7 +85,8 @@ class _Sampler:
         self._targets = targets
         self._options = options
         self._progress = progress or (lambda message: None)
-        self._plan: Plan = plan([v for _, v in targets])
+        self._plan: Plan = plan([v for _, v in targets], store_pairs=False)
+        self._faster: Plan = plan([v for _, v in targets])
         self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if isinstance(v, InitScalar | Fluctuation))
         self._runs = REPLICATES * (SCENARIOS if self._plan.scenario else 1)
 
@@ -125,20 +126,23 @@ class _Sampler:
             wanted *= 2
         return wanted if wanted <= MOST and self._affordable(wanted) else count
 
-    def _bytes(self, count: int) -> int:
+    def _plan_at(self, count: int) -> Plan:
+        """The plan that stores what averages share, if there is memory for that."""
+        return self._faster if self._bytes(count, self._faster) <= MEMORY_SHARE * available_memory() / 2 else self._plan
+
+    def _bytes(self, count: int, p: Plan) -> int:
         pooled = sum(prod(v.type.shape) for kind, v in self._targets if kind == "distribution")
-        running = self._plan.copies * stored_numbers(self._plan, count)
-        kept = self._runs * self._plan.copies * count * pooled
-        return 8 * (running + kept + 2 * DRAWS * self._chance_size)
+        kept = self._runs * p.copies * count * pooled
+        return 8 * (p.copies * stored_numbers(p, count) + kept + 2 * DRAWS * self._chance_size)
 
     def _affordable(self, count: int) -> bool:
-        return (
-            self._runs * self._plan.copies * work(self._plan, count) <= WORK
-            and self._bytes(count) <= MEMORY_SHARE * available_memory()
-        )
+        p = self._plan_at(count)
+        if self._bytes(count, p) > MEMORY_SHARE * available_memory():
+            return False
+        return self._runs * p.copies * work(p, count) <= WORK
 
     def _need_memory(self, count: int) -> None:
-        needed, free = self._bytes(count), available_memory()
+        needed, free = self._bytes(count, self._plan), available_memory()
         if needed > MEMORY_SHARE * free:
             largest = max(self._plan.order, key=lambda v: prod(v.type.shape) if v.type.axes else 0)
             raise NexortError(
@@ -175,13 +179,14 @@ class _Sampler:
         seed = np.random.SeedSequence([self._options.seed, count, replicate])
         chance_seed, *seeds = seed.spawn(1 + (SCENARIOS if self._plan.scenario else 1))
         chance = self._chance(np.random.default_rng(chance_seed))
+        p = self._plan_at(count)
         parts = []
         for k, s in enumerate(seeds):
             draws = chance[:, k : k + 1] if self._plan.scenario else chance
-            systems = [System(self._plan, count, draws, own) for own in s.spawn(self._plan.copies)]
-            run_together(self._plan, systems)
+            systems = [System(p, count, draws, own) for own in s.spawn(p.copies)]
+            run_together(p, systems)
             parts.append([self._joined(v, [system.values[v.id] for system in systems]) for _, v in self._targets])
-        return [np.concatenate(p) if len(p) > 1 else p[0] for p in zip(*parts, strict=True)]
+        return [np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)]
 
     def _joined(self, v: Value, arrays: list[np.ndarray]) -> np.ndarray:
         """What several systems say of one value: all their particles, or the mean of their scalars (which have the same draws)."""
