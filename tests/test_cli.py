@@ -300,10 +300,15 @@ def test_interruption(capsys: pytest.CaptureFixture[str], small: str, monkeypatc
 
 def test_interruption_of_a_process(tmp_path: Path) -> None:
     file = written(tmp_path, "width n\nx[n] ~ normal(0, 1)\nfor t in range(900000):\n    x = tanh(x + t)\nshow <x|x>\n")
+    program = "import sys; from nexortlang.cli import main; print(flush=True); sys.exit(main(sys.argv[1:]))"
     running = subprocess.Popen(
-        [sys.executable, "-m", "nexortlang", file, "--max-steps", "10000000"], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", program, file, "--max-steps", "10000000"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
-    time.sleep(1.0)
+    assert running.stdout is not None and running.stdout.readline() == "\n"
+    time.sleep(0.5)
     running.send_signal(signal.SIGINT)
     _, err = running.communicate(timeout=60)
     assert running.returncode == 130 and "Traceback" not in err and len(err.splitlines()) == 1

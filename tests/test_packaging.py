@@ -19,8 +19,20 @@ from nexortlang.resources import resource
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 
-# One exact program and one that needs particles and a compiled kernel.
-EXAMPLES = ("digits_nngp.nxt", "sign_update.nxt")
+EXAMPLES = ("digits_nngp.nxt", "sign_update.nxt")  # one exact, one sampled
+
+# What those two may do without: a compiled kernel, and the prompt.
+HEAVY = """
+import numpy as np
+from nexortlang.entrywise.expression import build, leaf
+from nexortlang.jit import entrywise, loader
+from prompt_toolkit import PromptSession
+import nexortlang.repl
+
+x = np.linspace(-3, 3, 1001)
+assert loader.numba_works()
+assert np.allclose(entrywise(build("tanh", leaf(0)), "numba")(x), np.tanh(x), rtol=1e-14)
+"""
 
 
 def run(*command: str | Path, cwd: Path) -> str:
@@ -67,6 +79,7 @@ def test_a_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path, versions
     for name in EXAMPLES:
         answer = json.loads(run(programs / "nexort", f"examples/{name}", "--json", cwd=tmp_path))
         assert answer["results"] and "diagnostics" not in answer
+    run(programs / "python", "-c", HEAVY, cwd=tmp_path)
     where = run(programs / "python", "-c", "import nexortlang; print(nexortlang.__file__)", cwd=tmp_path)
     assert str(tmp_path) in where
 
