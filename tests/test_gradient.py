@@ -105,7 +105,7 @@ def total(b: Builder, x: Value) -> Value:
     for slot, width in x.type.axes:
         x = b.mul(x, b.rename(b.init_vector("t", width, "normal", np.ones(()), np.ones(())), {0: slot}))
     x = b.avg(x, x.type.slots)
-    return b.reduce("sum", b.map("sin", b.reshape(x, (-1,) if False else (int(np.prod(x.type.shape)),))), 0)
+    return b.reduce("sum", b.map("sin", b.reshape(x, (int(np.prod(x.type.shape)),))), 0)
 
 
 UNARY = [
