@@ -25,6 +25,7 @@ from nexortlang.core.program import (
     operands,
 )
 from nexortlang.entrywise.special import normal_cdf, normal_quantile
+from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.innovations import Operator, Rows, Space, independent_part, operator, project_out
 from nexortlang.kets.particles_apply import apply, columns, from_columns, inner
 from nexortlang.kets.particles_plan import Plan, is_dense, vanishes
@@ -34,7 +35,10 @@ from nexortlang.kets.particles_tuples import average, pair_array
 class System:
     """One run. `chance` holds standard normals for the random scalars, (their total size, draws)."""
 
-    def __init__(self, plan: Plan, count: int, chance: np.ndarray, seed: np.random.SeedSequence) -> None:
+    def __init__(
+        self, plan: Plan, count: int, chance: np.ndarray, seed: np.random.SeedSequence, engine: Engine = "numpy"
+    ) -> None:
+        self.engine = engine
         self._plan = plan
         self._count = count
         self._seed = seed
@@ -85,7 +89,7 @@ class System:
             case Inner(spec=spec, x=x, y=y):
                 return inner(spec, self.fetch(x), self.fetch(y))
             case Avg(x=x) if len(x.type.axes) > 1:
-                return average(v, copies, self._count, self._rng)
+                return average(v, copies, self._count, x.id in self._plan.nested, self._rng)
             case Avg(x=x):
                 return self.fetch(x).mean(axis=0, keepdims=True)
             case Fluctuation():

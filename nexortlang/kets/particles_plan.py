@@ -19,6 +19,7 @@ from nexortlang.core.build import is_zero
 from nexortlang.core.program import (
     Avg,
     Concat,
+    Einsum,
     Fluctuation,
     InitScalar,
     InitVector,
@@ -33,17 +34,14 @@ from nexortlang.core.program import (
 )
 from nexortlang.entrywise.ops import OPS
 
+_SUMS = frozenset(op.name for op in OPS.values() if op.power == "largest")
+
 
 def vanishes(v: Value, argument: Value) -> bool:
     """Whether an operand of a sum (or a part of a Concat) has a lower power of n than the whole, so that it is 0 in the limit."""
-    if is_zero(argument):
+    if not isinstance(v, Concat) and not (isinstance(v, Map) and v.op in _SUMS):
         return False
-    match v:
-        case Concat():
-            return argument.type.power < v.type.power
-        case Map(op=op):
-            return OPS[op].power == "largest" and argument.type.power < v.type.power
-    return False
+    return argument.type.power < v.type.power and not is_zero(argument)
 
 
 def live_operands(v: Value) -> tuple[Value, ...]:
@@ -60,7 +58,7 @@ def is_dense(t: Type) -> bool:
 class Plan:
     """`order`: the values to evaluate and store. `last_use`: what is no longer read after a value has been evaluated. `random`: ids of values that are
     random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many independent systems the averages over several
-    slots of one width need. `cost`: numbers computed for each particle, and for each pair.
+    slots of one width need. `nested`: ids of lazy values that contain averages. `cost`: numbers computed for each particle, and for each pair.
     """
 
     order: tuple[Value, ...]
@@ -68,6 +66,7 @@ class Plan:
     random: frozenset[int]
     scenario: bool
     copies: int
+    nested: frozenset[int]
     cost: tuple[float, float]
 
     def columns(self) -> dict[str, int]:
@@ -95,20 +94,29 @@ def _reach(roots: Iterable[Value]) -> list[Value]:
     return [seen[i] for i in sorted(seen)]
 
 
-def _shared_pairs(reached: Sequence[Value]) -> set[int]:
-    """Functions of pairs that enter the evaluation of several stored values."""
+def _nested(reached: Sequence[Value]) -> set[int]:
+    """Lazy values that are averages or are made of such."""
+    nested: set[int] = set()
+    for v in reached:
+        if not is_dense(v.type) and (isinstance(v, Avg) or any(a.id in nested for a in live_operands(v))):
+            nested.add(v.id)
+    return nested
+
+
+def _shared_pairs(reached: Sequence[Value], nested: set[int]) -> set[int]:
+    """Functions of pairs that enter the evaluation of several stored values, if they take more than one operation."""
     stored: set[int] = set()
     entered: dict[int, set[int]] = {}
     for v in reversed(reached):
         lazy = not is_dense(v.type)
         contexts = entered.get(v.id, set())
-        if lazy and len(contexts) > 1 and len(v.type.slots) == 2 and not isinstance(v, Rename | Avg):
-            below = _lazy_below(v)
-            if len(below) > 1 and not any(isinstance(a, Avg) for a in below):
+        arguments = [a for a in live_operands(v) if not is_dense(a.type)]
+        if len(contexts) > 1 and len(v.type.slots) == 2 and v.id not in nested and not isinstance(v, Rename):
+            composed = isinstance(v, Einsum) or any(not isinstance(a, Rename) for a in arguments)
+            if composed:
                 stored.add(v.id)
-        for a in live_operands(v):
-            if not is_dense(a.type):
-                entered.setdefault(a.id, set()).update(contexts if lazy and v.id not in stored else {v.id})
+        for a in arguments:
+            entered.setdefault(a.id, set()).update(contexts if lazy and v.id not in stored else {v.id})
     return stored
 
 
@@ -122,9 +130,18 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
             random.add(v.id)
         read = live_operands(v) if isinstance(v, Fluctuation) or v.type.axes else ()
         scenario = scenario or any(a.id in random for a in read)
-    pairs = _shared_pairs(reached) if store_pairs else set()
+    nested = _nested(reached)
+    pairs = _shared_pairs(reached, nested) if store_pairs else set()
     order = tuple(v for v in reached if is_dense(v.type) or v.id in pairs)
-    return Plan(order, _last_use(order, wanted), frozenset(random), scenario, _copies(order), _cost(order))
+    return Plan(
+        order=order,
+        last_use=_last_use(order, wanted),
+        random=frozenset(random),
+        scenario=scenario,
+        copies=_copies(order, nested),
+        nested=frozenset(nested),
+        cost=_cost(order),
+    )
 
 
 def _last_use(order: Sequence[Value], wanted: Sequence[Value]) -> dict[int, tuple[int, ...]]:
@@ -171,34 +188,15 @@ def _cost(order: Sequence[Value]) -> tuple[float, float]:
     return dense, pairs
 
 
-def _lazy_below(x: Value) -> list[Value]:
-    """The lazy values that x is evaluated from, x included if it is one."""
-    found: dict[int, Value] = {}
-    stack = [x]
-    while stack:
-        v = stack.pop()
-        if v.id not in found and not is_dense(v.type):
-            found[v.id] = v
-            stack.extend(live_operands(v))
-            if isinstance(v, Avg):
-                stack.append(v.x)
-    return list(found.values())
-
-
-def has_inner_average(x: Value) -> bool:
-    """Whether averages stand inside x that are themselves functions of several particles."""
-    return any(isinstance(v, Avg) for v in _lazy_below(x))
-
-
-def _copies(order: Sequence[Value]) -> int:
+def _copies(order: Sequence[Value], nested: set[int]) -> int:
     """Slots of one width that occur together, at most: those of what is averaged, and those of averages inside it."""
 
     def together(v: Avg) -> Counter[Width]:
         inside: Counter[Width] = Counter()
-        for a in _lazy_below(v.x):
-            if isinstance(a, Avg):
-                fresh = together(a) - Counter(width for _, width in a.type.axes)
-                inside |= fresh
+        if v.x.id in nested:
+            for a in [v.x, *_below(v.x, set())]:
+                if isinstance(a, Avg) and a.id in nested:
+                    inside |= together(a) - Counter(width for _, width in a.type.axes)
         return Counter(width for _, width in v.x.type.axes) + inside
 
     return max((max(together(v).values()) for v in order if isinstance(v, Avg) and not is_dense(v.x.type)), default=1)

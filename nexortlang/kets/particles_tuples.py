@@ -13,20 +13,24 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 
-from nexortlang.core.program import Avg, Map, Rename, Value, Width, operands
+from nexortlang.core.program import Avg, Const, Map, Rename, Value, Width, operands
+from nexortlang.entrywise.expression import extract
+from nexortlang.jit.entrywise import Engine, evaluate_all
 from nexortlang.kets.particles_apply import align, apply
-from nexortlang.kets.particles_plan import has_inner_average, is_dense, vanishes
+from nexortlang.kets.particles_plan import is_dense, vanishes
 
-BLOCK = 1 << 17
-"""Numbers in one array of a block: a few such arrays fit the cache of one core."""
+BLOCK = 1 << 19
+"""Numbers in one array of a block: enough that starting on it costs nothing, 4 MB."""
 
 
 class Copy(Protocol):
-    """A system, as far as averages need it."""
+    """A system, as far as averages need it. `engine` computes entrywise functions."""
+
+    engine: Engine
 
     def fetch(self, v: Value) -> np.ndarray:
         """The stored array of a value."""
@@ -37,9 +41,12 @@ class Copy(Protocol):
         ...
 
 
-def average(v: Avg, copies: Sequence[Copy], count: int, rng: np.random.Generator) -> np.ndarray:
-    """The average over slots, as (N, *shape) or, of all slots, (1, *shape). What v keeps, and scalars, are the first system's."""
-    if len(v.x.type.slots) == 2 and not has_inner_average(v.x):
+def average(v: Avg, copies: Sequence[Copy], count: int, nested: bool, rng: np.random.Generator) -> np.ndarray:
+    """The average over slots, as (N, *shape) or, of all slots, (1, *shape). What v keeps, and scalars, are the first system's.
+
+    `nested` says that averages stand inside which are themselves functions of several particles.
+    """
+    if len(v.x.type.slots) == 2 and not nested:
         return _all_pairs(v, copies, count)
     return _tuples(v, copies, count, rng)
 
@@ -122,6 +129,17 @@ def _blocks(count: int, row_size: int) -> Iterator[slice]:
         yield slice(start, min(count, start + step))
 
 
+_Node: TypeAlias = tuple[Value | None, tuple[tuple[int, int], ...]]
+"""A value and what its slots stand for on the block; None is 0."""
+
+
+def _looking_through(v: Value, slots: dict[int, int]) -> _Node:
+    """v as a node, or what it is another name for."""
+    while isinstance(v, Rename) and not is_dense(v.type):
+        v, slots = v.x, {old: slots.get(new, new) for old, new in v.slots}
+    return v, tuple((s, slots.get(s, s)) for s in v.type.slots)
+
+
 class Evaluation:
     """Evaluates lazy values on one block, each once. What is stored is taken by `_take` and `_take_pairs`."""
 
@@ -154,8 +172,31 @@ class Evaluation:
             holder = self._owner[slots[first]]
             if (holder + (width == other)) % len(self._copies) == self._owner[slots[second]]:
                 return self._take_pairs(self._copies[holder].fetch(v), slots[first], slots[second])
+        if isinstance(v, Map):
+            return self._entrywise(v, slots)
         args = [None if vanishes(v, a) else self.value(a, slots) for a in operands(v)]
         return apply(v, args, self._lead)
+
+    def _entrywise(self, v: Map, slots: dict[int, int]) -> np.ndarray:
+        """A Map, in one pass together with the Maps that it is made of."""
+
+        def view(node: _Node) -> float | tuple[str, list[_Node]] | None:
+            value, at = node
+            if value is None:
+                return 0.0
+            if isinstance(value, Const) and not value.type.shape and float(value.array).is_integer():
+                return float(value.array)
+            if not isinstance(value, Map) or is_dense(value.type) or self._copies[0].holds(value):
+                return None
+            inside = dict(at)
+            return value.op, [
+                (None, ()) if vanishes(value, a) else _looking_through(a, inside) for a in operands(value)
+            ]
+
+        root, leaves = extract([(v, tuple(slots.items()))], view)
+        arrays = [self.value(a, dict(at)) for a, at in leaves if a is not None]
+        arrays = [align(a, self._lead, len(v.type.shape)) for a in arrays]
+        return np.asarray(evaluate_all(root, arrays, self._copies[0].engine)[0])
 
     def _scalar(self, array: np.ndarray) -> np.ndarray:
         return array

@@ -21,6 +21,7 @@ import numpy as np
 from nexortlang.core.program import Fluctuation, InitScalar, Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_quantile
+from nexortlang.jit.entrywise import Engine
 from nexortlang.kets import sobol
 from nexortlang.kets.innovations import Space
 from nexortlang.kets.particles import System, run_together
@@ -41,6 +42,9 @@ SCENARIOS = 32
 FEWEST, START, MOST = 256, 1024, 1 << 17
 WORK = 2e11
 """Elementary operations that one size may take, all randomisations together: a few minutes."""
+COMPILE_FROM = 2e9
+"""Numbers computed for pairs, one size, from which kernels are compiled. The choice depends on the program alone, not on timing or on what the
+cache holds: compiled and NumPy functions may differ in the last digit, and the same seed shall give the same numbers."""
 MEMORY_SHARE = 0.7
 PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
@@ -180,10 +184,11 @@ class _Sampler:
         chance_seed, *seeds = seed.spawn(1 + (SCENARIOS if self._plan.scenario else 1))
         chance = self._chance(np.random.default_rng(chance_seed))
         p = self._plan_at(count)
+        engine: Engine = "numba" if self._runs * p.copies * p.cost[1] * count**2 > COMPILE_FROM else "numpy"
         parts = []
         for k, s in enumerate(seeds):
             draws = chance[:, k : k + 1] if self._plan.scenario else chance
-            systems = [System(p, count, draws, own) for own in s.spawn(p.copies)]
+            systems = [System(p, count, draws, own, engine) for own in s.spawn(p.copies)]
             run_together(p, systems)
             parts.append([self._joined(v, [system.values[v.id] for system in systems]) for _, v in self._targets])
         return [np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)]
