@@ -29,7 +29,9 @@ import numpy as np
 from numba import njit
 
 '''
-_OPTIONS = 'error_model="numpy", fastmath={"contract"}'
+# A product and a sum may be fused within helpers only: in the kernel itself x*y - x*y must be 0, as it is in NumPy, or a sign of it would not be.
+_KERNEL_OPTIONS = 'error_model="numpy", nogil=True, cache=True'
+_HELPER_OPTIONS = 'error_model="numpy", fastmath={"contract"}, forceinline=True'
 
 
 def _number(value: float) -> str:
@@ -56,10 +58,10 @@ def _statements(roots: Sequence[Expression], name_of_leaf: Callable[[int], str])
 def _module(parameters: Sequence[tuple[str, str]], body: Sequence[tuple[int, str]]) -> str:
     """`parameters`: (name, numba type). `body`: (depth, line)."""
     lines = "\n".join("    " * (depth + 1) + line for depth, line in body)
-    helpers = "".join(f"\n@njit({_OPTIONS}, forceinline=True){HELPERS[h]}" for h in helpers_in(lines))
+    helpers = "".join(f"\n@njit({_HELPER_OPTIONS}){HELPERS[h]}" for h in helpers_in(lines))
     signature = "void(" + ", ".join(kind for _, kind in parameters) + ")"
     names = ", ".join(name for name, _ in parameters)
-    return f'{_HEADER}{helpers}\n\n@njit("{signature}", {_OPTIONS}, nogil=True, cache=True)\ndef kernel({names}):\n{lines}\n'
+    return f'{_HEADER}{helpers}\n\n@njit("{signature}", {_KERNEL_OPTIONS})\ndef kernel({names}):\n{lines}\n'
 
 
 @lru_cache(maxsize=4096)

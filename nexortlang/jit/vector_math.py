@@ -4,7 +4,7 @@ numba has no vector library, so its exp, tanh and erf are one library call per n
 argument reductions, with selections in place of branches; relative errors are below 5e-16 (gelu in the far tail, silu: 1e-15), infinities and nan
 come out as NumPy has them. log, sin, cos, tan and powers are the C library's.
 
-fastmath is {contract} alone. nnan and ninf would let the compiler turn exp(nan) into 0, which it does, and buy nothing: the vectoriser needs
+The helpers' fastmath is {contract} alone, the kernel's own arithmetic is exact IEEE. nnan and ninf would let the compiler turn exp(nan) into 0, which it does, and buy nothing: the vectoriser needs
 reassociation only for sums, and kernels keep one sum per vector lane.
 """
 
