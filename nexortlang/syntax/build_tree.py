@@ -141,9 +141,9 @@ class TreeBuilder:
             _refuse("NX019", "expected a law with its parameters after ~, found something else", law.span, _LAW)
         if isinstance(target, Name):
             return ast.Draw(target, (), law, span)
-        assert isinstance(target, ast.Subscript) and isinstance(
-            target.value, Name
-        )  # `target` lets nothing else through
+        assert isinstance(target, ast.Subscript)  # `target` lets nothing else through
+        if not isinstance(target.value, Name):
+            _refuse("NX018", "expected one list of widths and sizes, found two", span, "write W[n, n, 3] ~ normal(0, 1/n)")
         for item in target.items:
             if isinstance(item, Slice):
                 hint = "write for example W[n, n, 3] ~ normal(0, 1/n)"
@@ -155,6 +155,9 @@ class TreeBuilder:
             case Name(id=word) if word not in ("None", "..."):
                 return target
             case ast.Subscript(value=Name()):
+                return target
+            case ast.Subscript(value=ast.Subscript() as whole):
+                self.target(span, whole)
                 return target
         what = {ast.Call: "a call", ast.Number: "a number", ast.Transpose: "a transpose", ast.Array: "an array"}.get(
             type(target), "an expression"
