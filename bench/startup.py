@@ -37,7 +37,7 @@ def commands(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Name and words of each command that is measured."""
     program = folder / "hundred.nxt"
     program.write_text(hundred_lines())
-    nexort = [sys.executable, "-m", "nexortlang"]
+    nexort = [str(Path(sys.executable).with_name("nexort"))]
     yield "python, doing nothing", [sys.executable, "-c", ""]
     yield "python, import numpy", [sys.executable, "-c", "import numpy"]
     yield "nexort --help", [*nexort, "--help"]

@@ -37,6 +37,14 @@ def test_program(program: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert status == (1 if codes else 0)
 
 
+def test_the_readme_shows_what_its_program_prints(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = (ROOT / "README.md").read_text("utf-8")
+    program, printed = re.findall(r"```nxt\n(.*?)```\n\n```text\n(.*?)```", text, re.DOTALL)[0]
+    (tmp_path / "first.nxt").write_text(program, encoding="utf-8")
+    assert main([str(tmp_path / "first.nxt")]) == 0
+    assert capsys.readouterr().out == printed
+
+
 def test_there_are_programs() -> None:
     assert len(PROGRAMS) >= 10
 
