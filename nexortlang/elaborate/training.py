@@ -5,6 +5,8 @@ The algebra is elaborate.gradient; here a target is found by its name, at the va
 
 from __future__ import annotations
 
+from math import prod
+
 import numpy as np
 
 from nexortlang.core.program import Value
@@ -51,7 +53,7 @@ def grad(cx: Context, call: ast.Call) -> Surface:
     if isinstance(at.value, Operator):
         found = _matrix(cx, value, at.value if index is None else operators.member(cx.builder, at.value, index))
     else:
-        found = _value(cx, value, at, call.span)
+        found = _value(cx, value, at)
         found = found if index is None or found is None else cx.builder.gather(found, index)
     if found is None:
         raise _independent(name, loss, call.span)
@@ -83,23 +85,19 @@ def _matrix(cx: Context, loss: Value, matrix: Operator) -> Value | None:
     uses = operators.uses(b, variable)
     found = gradient.matrix_gradient(b, loss, uses, variable.shape)
     members = operators.positions(matrix)
-    if found is None or np.array_equal(members, np.arange(members.size).reshape(variable.shape)):
+    whole = np.arange(prod(variable.shape)).reshape(variable.shape)
+    if found is None or np.array_equal(members, whole):
         return found
     return b.gather(found, members)
 
 
-def _value(cx: Context, loss: Value, at: At, span: Span) -> Value | None:
+def _value(cx: Context, loss: Value, at: At) -> Value | None:
     """The gradient with respect to a vector, scalar or outer product: the newest value of the name that the loss was computed from."""
     history = at.variable.history if at.variable is not None else ()
-    for value in reversed(history or (at.value,)):
-        if not is_core(value):
-            if isinstance(value, ConstVal):
-                continue
-            raise error("NX201", f"expected something with a gradient, found {a_kind(value)}", at.span, *blame(at)[1:])
-        (found,) = gradient.gradient(cx.builder, loss, [value])
-        if found is not None:
-            return found
-    return None
+    if not is_core(at.value) and not isinstance(at.value, ConstVal):
+        raise error("NX201", f"expected something with a gradient, found {a_kind(at.value)}", at.span, *blame(at)[1:])
+    newest = gradient.version(cx.builder, loss, [v for v in history or (at.value,) if is_core(v)])
+    return None if newest is None else gradient.gradient(cx.builder, loss, [newest])[0]
 
 
 def stop(cx: Context, call: ast.Call) -> Surface:
