@@ -157,7 +157,7 @@ LESSONS: dict[str, Lesson] = {
         "A statement that is too long",
         "A statement has at most 500 000 words. Tables of numbers are read from a .csv or .npy file by load().",
         "",
-        "const X = [[1, 2], [3, 4]]\nshow sum(X)\n",
+        "",
     ),
     "NX026": Lesson(
         "A transpose written with a quote",

@@ -15,6 +15,7 @@ from nexortlang.syntax.build_tree import TreeBuilder
 from nexortlang.syntax.table import table
 
 MAX_DEPTH = 200  # of the tree: later passes walk it by recursion
+MAX_STACK = 4000  # symbols that wait for their rule; far above what a tree of that depth needs
 
 
 class Automaton:
@@ -27,6 +28,7 @@ class Automaton:
         self.end_state = self.table.ends[start]
         self.builders = _builders(tree)
         self.states = [self.table.starts[start]]
+        self.before = self.states  # the states when the last word came
         self.values: list[Any] = []
         self.starts: list[int] = []
         self.ends: list[int] = []
@@ -38,8 +40,16 @@ class Automaton:
 
     def expects(self, kind: str) -> bool:
         """Whether a word of this kind can come next."""
+        return self._fits(self.states, kind)
+
+    def expected(self) -> set[str]:
+        """All kinds of words that could have come when the last word came."""
+        candidates = self.table.terminals.intersection(self.table.actions[self.before[-1]])
+        return {kind for kind in candidates if self._fits(self.before, kind)}
+
+    def _fits(self, states: list[int], kind: str) -> bool:
         actions, rules = self.table.actions, self.table.rules
-        states = self.states.copy()
+        states = states.copy()
         while (action := actions[states[-1]].get(kind)) is not None:
             if action >= 0:
                 return True
@@ -51,21 +61,19 @@ class Automaton:
                 return True
         return False
 
-    def expected(self) -> set[str]:
-        """All kinds of words that can come next."""
-        candidates = self.table.terminals.intersection(self.table.actions[self.states[-1]])
-        return {kind for kind in candidates if self.expects(kind)}
-
     def symbols(self) -> list[str]:
-        """What has been read so far, as symbols of the grammar, outermost first."""
+        """What has been read so far, as symbols of the grammar, outermost first; the last ones as far reduced as the last word allows."""
         return [self.table.symbols[state] for state in self.states[1:]]
 
     def feed(self, kind: str, start: int, end: int) -> bool:
         """Take one word; False: it does not fit here. Raises NexortError where the builder refuses a rule."""
         actions, rules = self.table.actions, self.table.rules
         states, values, starts, ends, depths = self.states, self.values, self.starts, self.ends, self.depths
+        self.before = states.copy()
         while (action := actions[states[-1]].get(kind)) is not None:
             if action >= 0:
+                if len(states) > MAX_STACK:
+                    raise NexortError(_too_deep(Span(self.source, start, end)))
                 states.append(action)
                 values.append(self.word(kind, Span(self.source, start, end)) if kind in _VALUED else None)
                 starts.append(start)

@@ -143,7 +143,9 @@ class TreeBuilder:
             return ast.Draw(target, (), law, span)
         assert isinstance(target, ast.Subscript)  # `target` lets nothing else through
         if not isinstance(target.value, Name):
-            _refuse("NX018", "expected one list of widths and sizes, found two", span, "write W[n, n, 3] ~ normal(0, 1/n)")
+            _refuse(
+                "NX018", "expected one list of widths and sizes, found two", span, "write W[n, n, 3] ~ normal(0, 1/n)"
+            )
         for item in target.items:
             if isinstance(item, Slice):
                 hint = "write for example W[n, n, 3] ~ normal(0, 1/n)"

@@ -32,7 +32,7 @@ class Layout:
         self._comments: list[str] = []  # the last run of documentation comments, since the last statement
         self._comments_stand_apart = False  # an empty line follows them
         self._any_statement = False
-        self._impatient = False  # a bracket stayed open to the end: from now on a line that is not deeper ends it
+        self._impatient = False  # a bracket was left open: from now on a line that is not deeper ends it
 
     def lines(self) -> Iterator[Line]:
         text = self.source.text
@@ -68,8 +68,7 @@ class Layout:
             if line is None:
                 line = self._begin(token, line_start)
             elif fresh and self._ends(line, token, line_start):
-                line.mistake = line.mistake or lexical.unclosed(self.source, brackets[-1])
-                return line, line_start
+                return self._unclosed(line, brackets[0])
             fresh = False
             words += 1
             if words > MAX_WORDS:
@@ -78,12 +77,18 @@ class Layout:
             if line.mistake is None:
                 line.tokens.append(token)
             self._check(line, token, brackets)
+            if len(brackets) > MAX_BRACKETS:
+                line.mistake = line.mistake or lexical.too_deep(self.source, token, MAX_BRACKETS)
+                return line, self._next_statement(token, line.indent)
         if line is None or not brackets:
             return line, len(text)
-        line.mistake = line.mistake or lexical.unclosed(self.source, brackets[-1])
         line.cut_short = not self._impatient
+        return self._unclosed(line, brackets[0])
+
+    def _unclosed(self, line: Line, bracket: Token) -> tuple[Line, int]:
+        line.mistake = line.mistake or lexical.unclosed(self.source, bracket)
         self._impatient = True
-        return line, self._next_statement(brackets[-1], line.indent)
+        return line, self._next_statement(bracket, line.indent)
 
     def _begin(self, token: Token, line_start: int) -> Line:
         margin = self.source.text[line_start : token.start]
@@ -102,8 +107,6 @@ class Layout:
         kind, source = token.kind, self.source
         if kind in CLOSING:
             brackets.append(token)
-            if len(brackets) > MAX_BRACKETS:
-                line.mistake = line.mistake or lexical.too_deep(source, token, MAX_BRACKETS)
         elif kind == ")" or kind == "]":
             if brackets and CLOSING[brackets[-1].kind] == kind:
                 brackets.pop()

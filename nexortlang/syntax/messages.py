@@ -218,7 +218,7 @@ def _bra_ket(s: Situation) -> Diagnostic | None:
             return s.report(
                 "NX020", "`|`", "a bra-ket is <x|y>; the mean of x is avg(x)", s.opener("_bra", "the bra begins here")
             )
-        case [*_, "_bra", "sum"]:
+        case [*_, "_bra", "sum"] if s.symbols[-3:-2] != ["_ket"]:
             hint = "a bra-ket is <x|y>, on one line; an operator is due before < where it compares"
             return s.report("NX020", "`|`", hint, s.opener("_bra", "the bra begins here"))
         case [*_, "_bra", "sum", "|", "sum"] | [*_, "_bra", "sum", "|", "sum", "|", "sum"]:
@@ -228,7 +228,10 @@ def _bra_ket(s: Situation) -> Diagnostic | None:
             return s.report("NX013", "an operator after the bra-ket", _IN_BRACKETS + "; a product needs its sign *")
         case [*_, "|", "sum"] | [*_, "|", "sum", "_ket" | ">" | "⟩"] | [*_, "|", "sum", "_ket", "_bra", "sum"]:
             hint = "an outer product is |x><y|; the inner one is <x|y>; the absolute value is abs(x)"
-            return s.report("NX020", _listed(s), hint, s.opener("|", "the ket begins here"))
+            wanted = {"sum": "`>`", "_ket": "`<`"}.get(s.symbols[-1], "an operator")
+            if "_ket" in s.symbols[-3:-1]:
+                wanted = "`|`"
+            return s.report("NX020", wanted, hint, s.opener("|", "the ket begins here"))
         case [*_, "sum", "<", "sum"] if s.found == "|":
             at = max(i for i in range(s.index) if s.tokens[i].kind == "<")
             message = f"expected an operator between {s.what(at - 1)} and the bra-ket, found none"
@@ -324,6 +327,10 @@ def _missing_operator(s: Situation) -> Diagnostic | None:
         )
     if s.found == "not":
         return s.report("NX017", _listed(s), "`not` stands before a condition: not (a == b)")
+    if s.found == "|":
+        return s.report(
+            "NX017", _listed(s), "for one condition or another write `or`; a product with |x><y| needs its sign *"
+        )
     left, right = s.text(s.index - 1), s.text()
     if s.found == "STRING" and right[0] == "'" and s.tokens[s.index - 1].end == s.tokens[s.index].start:
         return s.report("NX026", "an operator", TRANSPOSE_HINT)
@@ -373,14 +380,12 @@ _FORMS = {
 
 
 def _general_hint(s: Situation) -> str:
-    if s.found == "|":
-        return "| stands in <x|y> and |x><y|; for one condition or another write `or`"
-    if s.found == ":":
-        return "a name is bound by =; only the first line of a block ends in a colon"
     if s.index == 0:
         return "a statement begins with a name or with a word such as width, const, def, for, if, show"
     if s.bracket is None and s.statement in _FORMS:
         return f"write {_FORMS[s.statement]}"
+    if s.found == ":":
+        return "a name is bound by =; only the first line of a block ends in a colon"
     return "something is missing before it, or it is one too many"
 
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from nexortlang.cache import cache_folder, write_atomically
 from nexortlang.resources import resource
 
-FORMAT = 1  # of the cached file; counts up when `_compile` changes what it writes
+FORMAT = 2  # of the cached file; counts up when `_compile` changes what it writes
 
 STARTS = ("module", "expression")
 
@@ -106,7 +106,8 @@ def _compile(grammar: str) -> dict[str, Any]:
     patterns = {t.name: t.pattern.value for t in lark.terminals if t.pattern.type == "re"}
     analysis = lark.parser.parser._parse_table
     number = {rule: i for i, rule in enumerate(lark.rules)}
-    state_number = {state: i for i, state in enumerate(analysis.states)}
+    states = _in_order(analysis)
+    state_number = {state: i for i, state in enumerate(states)}
 
     def action(kind: object, argument: Any) -> int:
         return ~number[argument] if kind is Reduce else state_number[argument]
@@ -117,12 +118,30 @@ def _compile(grammar: str) -> dict[str, Any]:
         "patterns": {name: p for name, p in patterns.items() if name not in ignored or name == "COMMENT"},
         "rules": [_rule(rule) for rule in lark.rules],
         "actions": [
-            {literal.get(symbol, symbol): action(*entry) for symbol, entry in row.items()}
-            for row in analysis.states.values()
+            {
+                literal.get(symbol, symbol): action(*analysis.states[state][symbol])
+                for symbol in sorted(analysis.states[state])
+            }
+            for state in states
         ],
-        "starts": {name: state_number[state] for name, state in analysis.start_states.items()},
-        "ends": {name: state_number[state] for name, state in analysis.end_states.items()},
+        "starts": {name: state_number[analysis.start_states[name]] for name in STARTS},
+        "ends": {name: state_number[analysis.end_states[name]] for name in STARTS},
     }
+
+
+def _in_order(analysis: Any) -> list[int]:
+    """The states as one meets them from the start, so that a grammar always gives the same table."""
+    from lark.parsers.lalr_analysis import Shift
+
+    found = dict.fromkeys(analysis.start_states[start] for start in STARTS)
+    queue = list(found)
+    for state in queue:
+        row = analysis.states[state]
+        for kind, target in (row[symbol] for symbol in sorted(row)):
+            if kind is Shift and target not in found:
+                found[target] = None
+                queue.append(target)
+    return queue
 
 
 def _rule(rule: Any) -> Rule:
