@@ -284,6 +284,33 @@ def test_one_step_of_sgd_by_hand() -> None:
     assert np.allclose([norm.value, along.value, both.value], [1.49, -0.7, -0.7], atol=1e-12)
 
 
+def test_a_matrix_updated_twice_by_functions_of_pairs() -> None:
+    """What averages share is stored; the answer is the same as without, and that of the same entries written as products."""
+    b = Builder()
+    W, x, g = gaussian(b), normal(b), normal(b, 2)
+    xj = b.rename(x, {0: 1})
+    S: Value = b.const(0.0)
+    T: Value = b.const(0.0)
+    for k in range(2):
+        gk = b.gather(g, np.array(k))
+        G = b.mul(gk, xj)
+        S = b.add(b.mul(b.const(0.9), S), b.mul(G, G))
+        T = b.add(T, b.map("div", G, b.map("sqrt", b.add(S, b.const(1.0)))))
+    y = b.add(b.matmul(W, ONE, False, x), b.avg(b.mul(T, xj), (1,)))
+    z = b.map("tanh", y)
+    back = b.avg(b.mul(b.rename(T, {0: 1, 1: 0}), b.rename(z, {0: 1})), (1,))
+    squares = b.avg(b.mul(S, b.map("tanh", T)), (0, 1))
+    wanted = [b.inner(",->", y, y), b.inner(",->", back, x), squares]
+    results = []
+    for store in (True, False):
+        p = plan(wanted, store_pairs=store)
+        assert any(len(v.type.axes) == 2 for v in p.order) == store
+        systems = [System(p, 256, np.empty((0, 1)), s) for s in np.random.SeedSequence(0).spawn(p.copies)]
+        run_together(p, systems)
+        results.append([s.values[v.id] for s in systems for v in wanted])
+    assert np.allclose(results[0], results[1], rtol=1e-12)
+
+
 def test_sign_update_seen_from_both_sides() -> None:
     """W_ij ← W_ij − ½ sign(y_i x_j)/n: ⟨back|back⟩ of back = Wᵀ relu(W x), derived elsewhere."""
     b = Builder()
@@ -333,8 +360,9 @@ def test_a_random_scalar_inside_a_vector() -> None:
     c = b.init_scalar("c", "normal", np.array(0.0), np.array(0.25))
     y = b.add(normal(b), c)
     second = b.avg(b.mul(y, y), (0,))
-    (mean,), (variance,) = answer(b, second), answer(b, second, kind="covariance")
-    assert near(mean, 1.25) and near(variance, 0.125) and 1e-4 < float(mean.stderr) < 0.1
+    (mean,) = answer(b, second, tol=5e-3)
+    (variance,) = answer(b, second, kind="covariance", tol=5e-3)
+    assert near(mean, 1.25) and near(variance, 0.125) and 1e-5 < float(mean.stderr) < 0.01
 
 
 def test_same_seed_same_numbers() -> None:
@@ -358,6 +386,15 @@ def test_an_expectation_that_is_not_a_number() -> None:
     value = b.avg(b.map("log", normal(b)), (0,))
     with pytest.raises(NexortError, match="NX301"):
         answer(b, value)
+
+
+def test_the_sign_of_what_tends_to_zero() -> None:
+    b = Builder()
+    y = b.matmul(gaussian(b), ONE, False, b.map("tanh", normal(b)))
+    with pytest.raises(NexortError, match="NX302"):
+        answer(b, b.map("sign", b.avg(y, (0,))))
+    (zero,) = answer(b, b.map("sign", b.avg(b.mul(b.const(0.0), y), (0,))))
+    assert zero.value == 0.0
 
 
 def test_too_much_memory_is_refused_before_it_is_asked_for() -> None:

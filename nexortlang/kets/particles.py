@@ -18,12 +18,14 @@ from nexortlang.core.program import (
     InitScalar,
     InitVector,
     Inner,
+    Map,
     MatMul,
     Matrix,
     Value,
     Width,
     operands,
 )
+from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.innovations import Operator, Rows, Space, independent_part, operator, project_out
@@ -95,6 +97,8 @@ class System:
             case Fluctuation():
                 return self._fluctuation(v)
         args = [None if vanishes(v, a) else self.fetch(a) for a in operands(v)]
+        if isinstance(v, Map) and not v.type.axes and v.id not in self._plan.random:
+            _refuse_jump(v, args)
         return apply(v, args, lead=1)
 
     def _init_vector(self, v: InitVector) -> np.ndarray:
@@ -155,6 +159,26 @@ def run_together(plan: Plan, systems: Sequence[System]) -> None:
                 system.step(v, [*systems[k:], *systems[:k]])
             for system in systems:
                 system.forget(v)
+
+
+def _refuse_jump(v: Map, args: Sequence[np.ndarray | None]) -> None:
+    """sign(c) has no limit when c is computed and tends to 0: finite widths fall on either side.
+
+    Seen for certain when c is 0 but for rounding (means of what is centred); exactly 0 is what is 0 at every width.
+    """
+    if v.op not in ("sign", "step", "lt", "le", "gt", "ge"):
+        return
+    x, y = (0.0 if a is None else a for a in (args[0], args[1] if len(args) > 1 else None))
+    gap = np.abs(np.subtract(x, y))
+    if np.any((gap > 0.0) & (gap <= 1e-14 * (1.0 + np.abs(x)))):
+        raise NexortError(
+            Diagnostic(
+                "NX302",
+                "expected a number away from the jump, found one that tends to it: finite widths fall on either side, so there is no limit",
+                v.span,
+                hint="a mean that vanishes in the limit has no sign; sqrt(n) times it may have a distribution",
+            )
+        )
 
 
 def symmetric_root(covariance: np.ndarray) -> np.ndarray:

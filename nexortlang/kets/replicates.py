@@ -5,8 +5,8 @@ Guarantees: the same seed gives the same numbers; a value lies within two standa
 Student's t for REPLICATES randomisations is in the standard error, and so is what two sizes show of a bias of order 1/N).
 
 Random scalars (initial scalars, fluctuations) that enter only scalars are drawn `DRAWS` times within each randomisation, orthonormal in the sample, so that
-the covariance of anything linear in them is that of the particles. Where one enters a vector, everything above it depends on it, and each
-randomisation consists of `SCENARIOS` whole runs with one draw each: the error then includes the variance over draws, which falls only with the number of runs.
+the covariance of anything linear in them is that of the particles. Where one enters a vector, everything above it depends on it: each
+randomisation then consists of many whole runs with one draw each (scenarios), as many as the tolerance asks for, and the error includes the variance over draws.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ REPLICATES = 8
 STUDENT = 2.3646 / 2
 """Half the 97.5% point of Student's t with REPLICATES − 1 degrees of freedom: two standard errors are then a 95% interval."""
 DRAWS = 4096
-SCENARIOS = 32
+SCENARIOS = 16
+"""Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
 FEWEST, START, MOST = 256, 1024, 1 << 17
 WORK = 2e11
 """Elementary operations that one size may take, all randomisations together: a few minutes."""
@@ -92,9 +93,24 @@ class _Sampler:
         self._plan: Plan = plan([v for _, v in targets], store_pairs=False)
         self._faster: Plan = plan([v for _, v in targets])
         self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if isinstance(v, InitScalar | Fluctuation))
-        self._runs = REPLICATES * (SCENARIOS if self._plan.scenario else 1)
+        self._scenarios = SCENARIOS if self._plan.scenario else 1
 
     def run(self) -> tuple[list[Answer], bool]:
+        """The answers, and whether the tolerance was reached."""
+        return self._more_scenarios() if self._plan.scenario else self._larger_sizes()
+
+    def _more_scenarios(self) -> tuple[list[Answer], bool]:
+        """One size, more and more draws: their scatter is the error."""
+        count = self._first_count()
+        while True:
+            level = self._level(count)
+            answers = [self._answer(i, None, level) for i in range(len(self._targets))]
+            excess = max(self._excess(a) for a in answers)
+            self._scenarios *= 4
+            if excess <= 1.0 or not self._affordable(count):
+                return answers, excess <= 1.0
+
+    def _larger_sizes(self) -> tuple[list[Answer], bool]:
         """Sizes that double until the tolerance is reached, or the one that was asked for; always with half of it beside, to see a bias."""
         count = self._first_count()
         coarse = self._level(count // 2)
@@ -123,12 +139,17 @@ class _Sampler:
 
     def _next_count(self, count: int, excess: float) -> int:
         """A larger count that may bring the error down to the tolerance (it falls about as N^−0.65), or the same one."""
-        if self._options.samples is not None or self._plan.scenario:
+        if self._options.samples is not None:
             return count
         wanted = 2 * count
         while wanted < MOST and (wanted / count) ** 0.65 < excess and self._affordable(2 * wanted):
             wanted *= 2
         return wanted if wanted <= MOST and self._affordable(wanted) else count
+
+    @property
+    def _runs(self) -> int:
+        """How many runs of the program one size takes."""
+        return REPLICATES * self._scenarios
 
     def _plan_at(self, count: int) -> Plan:
         """The plan that stores what averages share, if there is memory for that."""
@@ -181,7 +202,7 @@ class _Sampler:
     def _replicate(self, count: int, replicate: int) -> list[np.ndarray]:
         """One randomisation: for each target its particles, draws or value, with that axis first."""
         seed = np.random.SeedSequence([self._options.seed, count, replicate])
-        chance_seed, *seeds = seed.spawn(1 + (SCENARIOS if self._plan.scenario else 1))
+        chance_seed, *seeds = seed.spawn(1 + self._scenarios)
         chance = self._chance(np.random.default_rng(chance_seed))
         p = self._plan_at(count)
         engine: Engine = "numba" if self._runs * p.copies * p.cost[1] * count**2 > COMPILE_FROM else "numpy"
@@ -203,7 +224,7 @@ class _Sampler:
         """Standard normals for the random scalars, (their number, draws)."""
         size = self._chance_size
         if self._plan.scenario:
-            return normal_quantile(sobol.points(SCENARIOS, 0, size, rng))
+            return normal_quantile(sobol.points(self._scenarios, 0, size, rng))
         draws = DRAWS
         while draws < 4 * size:
             draws *= 2
@@ -219,8 +240,8 @@ class _Sampler:
 
     # -- answers
 
-    def _answer(self, i: int, coarse: Level, fine: Level) -> Answer:
-        mean, error = _combine(coarse.statistics[i], fine.statistics[i])
+    def _answer(self, i: int, coarse: Level | None, fine: Level) -> Answer:
+        mean, error = _combine(coarse.statistics[i] if coarse else None, fine.statistics[i])
         pooled = fine.pooled[i]
         return (
             Estimate(np.asarray(mean), np.asarray(error), "sampled") if pooled is None else _distribution(pooled, error)
@@ -233,10 +254,12 @@ class _Sampler:
         return float(np.max(answer.stderr, initial=0.0)) / (self._options.tol * scale)
 
 
-def _combine(coarse: np.ndarray, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _combine(coarse: np.ndarray | None, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard error of the finer replicates. What the two sizes differ by beyond their scatter counts as bias: of order 1/N, it is what is left."""
     mean = fine.mean(axis=0)
     scatter = STUDENT * fine.std(axis=0, ddof=1) / len(fine) ** 0.5
+    if coarse is None:
+        return mean, scatter
     scatter_coarse = STUDENT * coarse.std(axis=0, ddof=1) / len(coarse) ** 0.5
     bias = np.maximum(0.0, np.abs(mean - coarse.mean(axis=0)) - np.hypot(scatter, scatter_coarse))
     return mean, np.hypot(scatter, bias)
