@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from nexortlang.diagnostics.catalogue import LESSONS
@@ -34,12 +35,18 @@ def page() -> str:
 
 
 def _entry(code: str, lesson: Lesson) -> str:
-    parts = [f"### {code}: {lesson.title}", " ".join(lesson.why.split())]
+    parts = [f"### {code}: {_prose(lesson.title)}", _prose(lesson.why)]
     for heading, program in (("Wrong", lesson.wrong), ("Right", lesson.right)):
         if program:
             fence = program.strip("\n")
             parts.append(f"{heading}:\n\n```text\n{fence}\n```")
     return "\n\n".join(parts)
+
+
+def _prose(text: str) -> str:
+    """Text in which brackets, angles and stars mean themselves; `code` stays as it is."""
+    pieces = " ".join(text.split()).split("`")
+    return "`".join(p if k % 2 else re.sub(r"([\\[\]<>*_|])", r"\\\1", p) for k, p in enumerate(pieces))
 
 
 if __name__ == "__main__":
