@@ -98,7 +98,7 @@ def _names(node: object, visible: frozenset[str]) -> Iterator[Diagnostic]:
     match node:
         case ast.Name(id=name, span=span):
             if name not in visible and name not in NOT_NAMES:
-                close = get_close_matches(name, visible, n=1, cutoff=0.6)
+                close = get_close_matches(name, visible, n=1, cutoff=0.65)
                 hint = f"did you mean {close[0]}?" if close else "nothing in this file binds it"
                 yield Diagnostic("NX101", f"unknown name {name}", span, hint=hint)
         case ast.Call(function=ast.Subscript() as function, args=args, keywords=keywords):

@@ -153,7 +153,7 @@ class Context:
                 hint="bind its value to another name inside the loop",
             )
         known = [*self.frame.names, *self.frame.top.names, *self.builtins]
-        close = get_close_matches(name.id, known, n=1, cutoff=0.6)
+        close = get_close_matches(name.id, known, n=1, cutoff=0.65)
         hint = (
             f"did you mean {close[0]}?" if close else "bind it before this line: a width, a const, a draw with ~, or ="
         )
