@@ -15,7 +15,7 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^```nxt\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 WRONG = re.compile(r"#! (NX\d{3})$", re.MULTILINE)
 CODE = re.compile(r"^```.*?^```$|`[^`\n]*`", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?://)([^)#]+)")
+LINK = re.compile(r"(?<!\\)\[[^\]]*\]\((?!https?://)([^)#]+)")
 
 PROGRAMS = [
     pytest.param(match[1], id=f"{page.name}:{page.read_text('utf-8').count(chr(10), 0, match.start()) + 1}")
