@@ -427,6 +427,6 @@ def test_is_complete(text: str, complete: bool) -> None:
 
 def test_one_expression() -> None:
     assert expression(" [1, 2]  # two numbers\n") == node(ast.Array, (one, two))
-    for text in ("", "1 2", "x = 1", "1\n2", "f(", "\n  # nothing"):
+    for text in ("", "1 2", "x = 1", "1\n2", "1\n+ 2", "1\n)", "f(", "\n  # nothing"):
         tree, mistakes = parse_expression(Source("", text))
         assert tree is None and len(mistakes) == 1 and mistakes[0].span is not None

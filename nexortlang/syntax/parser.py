@@ -27,9 +27,10 @@ def parse(source: Source) -> tuple[Module, list[Diagnostic]]:
 def parse_expression(source: Source) -> tuple[Expr | None, list[Diagnostic]]:
     """The tree of a text that is one expression; None when there are mistakes."""
     automaton = Automaton(source, TreeBuilder(source), "expression")
-    end = Token("$END", len(source.text), len(source.text))
     first, *more = [*Layout(source).lines()] or [Line(0, 0)]
-    mistake = first.mistake or _feed(automaton, [*first.tokens, *(t for line in more for t in line.tokens), end])
+    end = first.tokens[-1].end if first.tokens else len(source.text)
+    last = Token("_NEWLINE" if more else "$END", end, end)
+    mistake = first.mistake or _feed(automaton, [*first.tokens, last])
     return (None, [mistake]) if mistake else (automaton.result, [])
 
 
