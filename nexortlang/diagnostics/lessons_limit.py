@@ -1,5 +1,55 @@
+"""Lessons about the limit itself: the program is well typed, but a number it asks for does not exist, or is not had."""
+
 from __future__ import annotations
 
 from nexortlang.diagnostics.lesson import Lesson
 
-LESSONS: dict[str, Lesson] = {}
+LESSONS: dict[str, Lesson] = {
+    "NX301": Lesson(
+        title="An expectation is infinite, or not a number",
+        why=(
+            "The limit of an average is an expectation over a coordinate, and this one has none: the function grows faster than the Gaussian "
+            "density falls, or is not defined where the Gaussian lives. Programs at finite width show it as averages that never settle. Bound "
+            "the function, or keep its argument where it is defined."
+        ),
+        wrong="width n\nx[n] ~ normal(0, 1)\nshow avg(exp(x^2))\n",
+        right="width n\nx[n] ~ normal(0, 1)\nshow avg(exp(-x^2))\n",
+    ),
+    "NX302": Lesson(
+        title="A function jumps where the limit has an atom",
+        why=(
+            "sign, step and comparisons jump. Where their argument tends to the jump itself, wide programs fall on either side of it, "
+            "at random or by rounding, so there is no limit: avg(x) of a centred x tends to 0, but its sign stays a coin's. The "
+            "same holds for a vector whose limit is constant at the jump. Compare with a number that the argument stays away from, or drop the jump."
+        ),
+        wrong="width n\nx[n] ~ normal(0, 1)\nshow sign(avg(x))\n",
+        right="width n\nx[n] ~ normal(1, 1)\nshow sign(avg(x))\n",
+    ),
+    "NX303": Lesson(
+        title="The limit engine does not compute this yet",
+        why=(
+            "The program is right, and is checked in full, but this version has no limit for what it asks. Leave the line out to run the rest."
+        ),
+        wrong="width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\nshow ntk(f, U, v)\n",
+        right="width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\nshow cov(f)\n",
+    ),
+    "NX304": Lesson(
+        title="An assert failed",
+        why=(
+            "The value in the limit is further from the target than the assert allows and its own error (three standard errors) explains. Either "
+            "the formula or the program is wrong; running the program at a finite width tells which."
+        ),
+        wrong="width n\nx[n] ~ normal(0, 1)\nassert avg(relu(x)) ~= 0.5 within 1e-6\n",
+        right="width n\nx[n] ~ normal(0, 1)\nassert avg(relu(x)) ~= 1/sqrt(2*pi) within 1e-6\n",
+    ),
+    "NX305": Lesson(
+        title="The tolerance was not reached",
+        why=(
+            "Some numbers were sampled, and their standard errors are larger than --tol asks for (relative to the value's size where that is above 1), with "
+            "as many particles as --samples or the machine allows. The results are printed with the errors they have. Raise --samples or "
+            "--tol, or ask for less in one run."
+        ),
+        wrong="",
+        right="",
+    ),
+}
