@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from nexortlang.entrywise.derivatives import derivative
-from nexortlang.entrywise.expression import Expression, build, constant, evaluate, leaf, simplify
+from nexortlang.entrywise.expression import Expression, build, constant, evaluate, leaf, schedule
 from nexortlang.entrywise.ops import OPS
 from nexortlang.jit import Engine, costs, entrywise, evaluate_all, loader, outer_mean
 from nexortlang.jit.kernels import LANES
@@ -55,21 +55,34 @@ def test_every_operation_agrees_with_numpy(ops: list[str]) -> None:
         assert agree(found, expected), op
 
 
+_ROUNDED = frozenset(["exp", "tanh", "sigmoid", "erf", "gelu", "silu", "softplus", "log", "sin", "cos", "tan", "pow"])
+
+
+def shaken(roots: list[Expression], at: list[np.ndarray]) -> list[np.ndarray]:
+    """The roots' values when every operation that the engines round differently is off by 1e-14, up or down."""
+    rng = np.random.default_rng(1)
+    values: dict[Expression, np.ndarray] = {}
+    with np.errstate(all="ignore"):
+        for e in schedule(roots):
+            if e.is_leaf or e.is_const:
+                values[e] = at[e.index] if e.is_leaf else np.full(at[0].shape, e.value)
+            else:
+                values[e] = OPS[e.op].numpy(*(values[a] for a in e.args))
+                if e.op in _ROUNDED:
+                    values[e] = values[e] * (1.0 + 1e-14 * rng.choice([-1.0, 1.0], at[0].shape))
+    return [values[r] for r in roots]
+
+
 @settings(max_examples=4, deadline=None, phases=[Phase.generate], suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(expressions(), min_size=6, max_size=8))
 def test_expressions_and_derivatives_agree_with_numpy(found: list[Expression]) -> None:
-    """Operations differ in the last place (test_every_operation…); where a change that small in the inputs matters nothing can be said.
-
-    Constants are folded first: their rounding, which changing the inputs does not show, may be blown up as well (sin(exp(exp(exp(1))))).
-    """
-    rng = np.random.default_rng(0)
-    at = list(rng.uniform(-2.0, 2.0, (2, 3000)))
-    roots = [r for e in map(simplify, found) for r in (e, derivative(e, 0))]
-    nudged = [a * (1.0 + 1e-14 * rng.choice([-1.0, 1.0], a.size)) for a in at]
-    values = evaluate_all(roots, at, "numba"), evaluate(roots, at), evaluate(roots, nudged)
+    """Functions differ in the last place (test_every_operation…); where a change a little larger than that blows up, nothing can be said."""
+    at = list(np.random.default_rng(0).uniform(-2.0, 2.0, (2, 3000)))
+    roots = [r for e in found for r in (e, derivative(e, 0))]
+    values = evaluate_all(roots, at, "numba"), evaluate(roots, at), shaken(roots, at)
     for root, value, expected, moved in zip(roots, *values, strict=True):
         sure = np.isclose(expected, moved, rtol=1e-10, atol=0.0, equal_nan=True)
-        assert np.allclose(value[sure], expected[sure], rtol=1e-9, atol=1e-12, equal_nan=True), root
+        assert np.allclose(value[sure], expected[sure], rtol=1e-9, atol=1e-300, equal_nan=True), root
 
 
 def test_arithmetic_is_exactly_that_of_numpy() -> None:
