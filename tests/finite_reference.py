@@ -7,6 +7,7 @@ the finite axes. Every power of n is applied; nothing here knows of limits.
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 
@@ -69,17 +70,23 @@ def draw(
     return mean + np.sqrt(variance) * unit
 
 
-def run(program: Program, n: int, seed: int = 0) -> dict[int, np.ndarray]:
-    """Every value of the program at width n."""
-    rng = np.random.default_rng(seed)
+def run(program: Program, n: int, seed: int = 0, values: Sequence[Value] | None = None) -> dict[int, np.ndarray]:
+    """Every value of the program at width n, or the given ones (in program order, with all that they need).
+
+    The k-th draw among them comes from its own stream, so that two programs with the same draws agree.
+    """
+    values = program.values if values is None else values
     arrays: dict[int, np.ndarray] = {}
     matrices: dict[Matrix, np.ndarray] = {}
-    for m in program.matrices:
+    used = {v.matrix for v in values if isinstance(v, MatMul)}
+    for k, m in enumerate(m for m in program.matrices if m in used):
         shape = (*m.shape, size(m.rows, n), size(m.cols, n))
         deviation = np.sqrt(m.variance / size(m.cols, n))[..., None, None]
-        matrices[m] = deviation * draw(m.law, np.zeros(()), np.ones(()), shape, rng)
-    for v in program.values:
-        arrays[v.id] = evaluate(v, arrays, matrices, n, rng)
+        matrices[m] = deviation * draw(m.law, np.zeros(()), np.ones(()), shape, np.random.default_rng([seed, 0, k]))
+    draws = 0
+    for v in values:
+        arrays[v.id] = evaluate(v, arrays, matrices, n, np.random.default_rng([seed, 1, draws]))
+        draws += isinstance(v, InitVector | InitScalar)
     return arrays
 
 
