@@ -171,9 +171,15 @@ def piecewise_mean(f: Pieces, std: np.ndarray) -> np.ndarray:
     return total
 
 
-def piecewise_product(f: Pieces, g: Pieces, std_u: np.ndarray, std_v: np.ndarray, rho: np.ndarray) -> np.ndarray:
-    """E f(u) g(v) for mean-0 Gaussians of given standard deviations and correlation."""
-    moments = {1: QuadrantMoments(rho), -1: QuadrantMoments(-rho)}
+def piecewise_product(f: Pieces, g: Pieces, var_u: np.ndarray, var_v: np.ndarray, cov: np.ndarray) -> np.ndarray:
+    """E f(u) g(v) for mean-0 Gaussians."""
+    std_u, std_v = np.sqrt(np.maximum(var_u, 0.0)), np.sqrt(np.maximum(var_v, 0.0))
+    size = std_u * std_v
+    size = np.where(size > 0.0, size, 1.0)
+    rho = np.clip(cov / size, -1.0, 1.0)
+    # From the determinant, not from 1 − ρ²: a variable with itself has exactly no complement, and arcsin is steep there.
+    complement = np.sqrt(np.maximum(var_u * var_v - cov * cov, 0.0)) / size
+    moments = {1: QuadrantMoments(rho, complement), -1: QuadrantMoments(-rho, complement)}
     total = np.zeros(())
     for su, p in ((1, f[0]), (-1, f[1])):
         for sv, q in ((1, g[0]), (-1, g[1])):
@@ -186,15 +192,15 @@ def piecewise_product(f: Pieces, g: Pieces, std_u: np.ndarray, std_v: np.ndarray
 
 
 class QuadrantMoments:
-    """E[u^a v^b; u > 0, v > 0] for standard normals of correlation rho, by recursion.
+    """E[u^a v^b; u > 0, v > 0] for standard normals of correlation ρ, complement √(1 − ρ²), by recursion.
 
-    Stein's lemma on u: M(a, b) = (a−1) M(a−2, b) + ρ b M(a−1, b−1) + [a = 1] φ(0) (1−ρ²)^{b/2} m_b + [b = 0] ρ φ(0) (1−ρ²)^{(a−1)/2} m_{a−1}
-    with m the half moments and M(0, 0) = ¼ + arcsin ρ / 2π.
+    Stein's lemma on u: M(a, b) = (a−1) M(a−2, b) + ρ b M(a−1, b−1) + [a = 1] φ(0) (1−ρ²)^{b/2} m_b
+    + [b = 0] ρ φ(0) (1−ρ²)^{(a−1)/2} m_{a−1}, with m the half moments and M(0, 0) = ¼ + arcsin ρ / 2π.
     """
 
-    def __init__(self, rho: np.ndarray) -> None:
+    def __init__(self, rho: np.ndarray, complement: np.ndarray) -> None:
         self.rho = rho
-        self.complement = np.sqrt((1.0 - rho) * (1.0 + rho))
+        self.complement = complement
         self.memo: dict[tuple[int, int], np.ndarray] = {}
 
     def __call__(self, a: int, b: int) -> np.ndarray:
@@ -205,7 +211,7 @@ class QuadrantMoments:
 
     def _compute(self, a: int, b: int) -> np.ndarray:
         if a == 0:
-            return 0.25 + np.arcsin(self.rho) / (2.0 * math.pi)
+            return 0.25 + np.arctan2(self.rho, self.complement) / (2.0 * math.pi)
         total = np.zeros(())
         if a > 1:
             total = (a - 1) * self(a - 2, b)
@@ -222,8 +228,9 @@ class QuadrantMoments:
 
 
 def erf_product(var_u: np.ndarray, var_v: np.ndarray, cov: np.ndarray) -> np.ndarray:
-    """E erf(u) erf(v) = (2/π) arcsin(2c/√((1+2a)(1+2b))) for mean-0 Gaussians."""
-    return (2.0 / math.pi) * np.arcsin(2.0 * cov / np.sqrt((1.0 + 2.0 * var_u) * (1.0 + 2.0 * var_v)))
+    """E erf(u) erf(v) = (2/π) arcsin(2c/√((1+2a)(1+2b))) for mean-0 Gaussians, the arcsine through its well-conditioned arctangent."""
+    determinant = np.maximum(var_u * var_v - cov * cov, 0.0)
+    return (2.0 / math.pi) * np.arctan2(2.0 * cov, np.sqrt(1.0 + 2.0 * var_u + 2.0 * var_v + 4.0 * determinant))
 
 
 def exponential_product(

@@ -199,8 +199,18 @@ class ExactLimit:
                 root = root.scaled(np.full(size, math.sqrt(0.5)))
                 node = _affine(operation("erf", g), np.sqrt(3.0 * variance), mean)
             case _:
-                raise NotStructured("a Laplace law")
+                return self._laplace(Root(v, slot), mean, variance)
         return self._new_atom(Atom(size, (root,), node), v.type.shape)
+
+    def _laplace(self, root: Root, mean: np.ndarray, variance: np.ndarray) -> Ket:
+        """g₁g₂ + g₃g₄ has the Laplace law of variance 2: its moments follow from Wick's rule."""
+        size = len(mean)
+        leaves = tuple(
+            Lin(np.zeros(size), {root: Rows(np.arange(size) * 4 + k, np.ones(size), 4 * size)}) for k in range(4)
+        )
+        g = [Node("leaf", leaf=k) for k in range(4)]
+        node = operation("add", operation("mul", g[0], g[1]), operation("mul", g[2], g[3]))
+        return self._new_atom(Atom(size, leaves, _affine(node, np.sqrt(variance / 2), mean)), root.value.type.shape)
 
     def _new_atom(self, atom: Atom, shape: tuple[int, ...], method: Method = "exact", error: float = 0.0) -> Ket:
         key = AtomKey(len(self._atoms))

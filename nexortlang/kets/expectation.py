@@ -222,8 +222,8 @@ def _monomial_pieces(f: closed.Pieces, power: int) -> closed.Pieces:
     return closed.multiply(f[0], one), closed.multiply(f[1], one)
 
 
-def _refuse_jumps(f: closed.Pieces, std: np.ndarray) -> None:
-    if closed.has_jump(f) and not np.all(std > 0):
+def _refuse_jumps(f: closed.Pieces, variance: np.ndarray) -> None:
+    if closed.has_jump(f) and not np.all(variance > 0):
         raise JumpAtAtom
 
 
@@ -269,21 +269,18 @@ def _two_dimensions(frame: Frame, u: int, v: int, polynomial: Bivariate, functio
 def _piecewise_product(
     frame: Frame, u: int, v: int, polynomial: Bivariate, f: closed.Pieces, g: closed.Pieces
 ) -> np.ndarray:
-    su, sv = _std(frame, u), _std(frame, v)
-    _refuse_jumps(f, su)
-    _refuse_jumps(g, sv)
-    cov = frame.cov(u, v)
+    var_u, var_v, cov = frame.cov(u, u), frame.cov(v, v), frame.cov(u, v)
+    _refuse_jumps(f, var_u)
+    _refuse_jumps(g, var_v)
 
     def compute(cut: Cut) -> np.ndarray:
-        left, right = cut(su), cut(sv)
-        rho = np.clip(_ratio(cut(cov), left * right), -1.0, 1.0)
         total = np.zeros(())
         for (a, b), c in polynomial.items():
             pieces = [
                 ({k: cut(p) for k, p in half.items()} for half in _monomial_pieces(*fa)) for fa in ((f, a), (g, b))
             ]
             (f1, f2), (g1, g2) = pieces
-            total = total + cut(c) * closed.piecewise_product((f1, f2), (g1, g2), left, right, rho)
+            total = total + cut(c) * closed.piecewise_product((f1, f2), (g1, g2), cut(var_u), cut(var_v), cut(cov))
         return total
 
     return _in_blocks(frame, compute)

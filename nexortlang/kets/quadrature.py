@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import TypeAlias
 
 import numpy as np
 
@@ -26,6 +27,9 @@ _CHUNK = 2_000_000  # integrand values held at once
 _INV_ROOT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 
 
+Function: TypeAlias = Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
+
+
 @dataclass(frozen=True, slots=True)
 class Integrand:
     """f(values, entries): the integrand at Gaussians `values` (one array of shape (p, nodes…) per variable) for the entries numbered `entries`.
@@ -33,8 +37,8 @@ class Integrand:
     `switches` are functions of the same form that vanish exactly where f or a derivative of f jumps.
     """
 
-    function: Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray]
-    switches: tuple[Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray], ...] = ()
+    function: Function
+    switches: tuple[Function, ...] = ()
 
 
 class Divergent(Exception):
@@ -199,7 +203,46 @@ class Pairs:
 
 
 def mean_2d(f: Integrand, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
-    """E f(u, v) for P pairs: values and error estimates, arrays (P,)."""
+    """E f(u, v) for P pairs: values and error estimates, arrays (P,). Pairs on one line (a diagonal) need one dimension only."""
+    on_a_line = pairs.var_u * pairs.var_v - pairs.cov**2 <= 4e-16 * pairs.var_u * pairs.var_v
+    if not on_a_line.any():
+        return _plane(f, pairs)
+    values, errors = np.empty(len(pairs.cov)), np.empty(len(pairs.cov))
+    for mask, rule in ((on_a_line, _line), (~on_a_line, _plane)):
+        entries = np.nonzero(mask)[0]
+        if len(entries):
+            values[entries], errors[entries] = rule(_restricted(f, entries), pairs.take(entries))
+    return values, errors
+
+
+def _restricted(f: Integrand, entries: np.ndarray) -> Integrand:
+    """The integrand for some of the entries, renumbered."""
+
+    def at(g: Function) -> Function:
+        return lambda values, local: g(values, entries[local])
+
+    return Integrand(at(f.function), tuple(at(s) for s in f.switches))
+
+
+def _line(f: Integrand, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
+    """Perfectly correlated pairs: (u, v) = μ + z (σ, ±σ′)."""
+    su, sv = np.sqrt(np.maximum(pairs.var_u, 0.0)), np.sqrt(np.maximum(pairs.var_v, 0.0))
+    signed = np.where(pairs.cov < 0, -sv, sv)
+
+    def along(g: Function) -> Function:
+        def one(values: Sequence[np.ndarray], entries: np.ndarray) -> np.ndarray:
+            z = values[0]
+            extra = (slice(None),) + (None,) * (np.ndim(z) - 1)
+            parts = ((pairs.mean_u, su), (pairs.mean_v, signed))
+            return g([m[entries][extra] + s[entries][extra] * z for m, s in parts], entries)
+
+        return one
+
+    unit = np.ones(len(su))
+    return mean_1d(Integrand(along(f.function), tuple(along(s) for s in f.switches)), 0.0 * unit, unit)
+
+
+def _plane(f: Integrand, pairs: Pairs) -> tuple[np.ndarray, np.ndarray]:
     if len(pairs.cov) * (30_000 if f.switches else 5_000) > MOST_EVALUATIONS:
         raise NotStructured("quadrature over very many pairs")
     if f.switches:
@@ -290,9 +333,7 @@ def _outer_breaks(f: Integrand, p: Pairs, entries: np.ndarray) -> np.ndarray:
     return np.sort(np.clip(np.concatenate(columns, axis=1), -REACH_2D, REACH_2D), axis=1)
 
 
-def _crossing_width(
-    s: Callable[[Sequence[np.ndarray], np.ndarray], np.ndarray], p: Pairs, entries: np.ndarray, roots: np.ndarray
-) -> np.ndarray:
+def _crossing_width(s: Function, p: Pairs, entries: np.ndarray, roots: np.ndarray) -> np.ndarray:
     """How far z₁ moves while the kink crosses one standard deviation of z₂: |∂s/∂z₂| / |∂s/∂z₁|."""
     h = 1e-4
     along = s(_at(p, roots, np.full((1, 1), h)), entries) - s(_at(p, roots, np.full((1, 1), -h)), entries)
