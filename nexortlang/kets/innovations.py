@@ -21,8 +21,11 @@ from nexortlang.kets import sobol
 TOLERANCE = 1e-7
 """A direction that adds less than this, relative to its vector, is one the matrix has already met."""
 
-CROWDED = 0.5
-"""The part of N up to which directions are set apart: innovations keep clear of all of them, and need room to be Gaussian in."""
+CROWDED = 0.75
+"""The part of N up to which directions are set apart; what a matrix meets beyond is dropped, the smallest directions first.
+
+Measured on 32 samples and 25 steps (3 148 directions), relu, N = 1 024: 0.25 leaves a bias of 6e-3, 0.5 of 2e-3, 0.75 none to be seen beside a scatter of 1e-2.
+"""
 
 
 class Rows:

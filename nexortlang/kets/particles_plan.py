@@ -224,7 +224,7 @@ def work(p: Plan, count: int) -> float:
         match v:
             case MatMul():
                 rank = min(rank + size, count)
-                total += 0.5 * count * size * rank
+                total += 1.5 * count * size * rank
             case Inner(x=x, y=y):
                 total += 0.1 * count * prod(x.type.shape) * prod(y.type.shape)
     return total

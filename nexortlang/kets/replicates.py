@@ -41,7 +41,7 @@ DRAWS = 4096
 SCENARIOS = 16
 """Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
 FEWEST, START, MOST = 256, 1024, 1 << 17
-WORK = 2e11
+WORK = 1e11
 """Elementary operations that one size may take, all randomisations together: a few minutes."""
 COMPILE_FROM = 2e9
 """Numbers computed for pairs, one size, from which kernels are compiled. The choice depends on the program alone, not on timing or on what the
@@ -132,7 +132,7 @@ class _Sampler:
             return self._options.samples
         self._need_memory(FEWEST)
         columns = max(self._plan.columns().values(), default=1)
-        count = 1 << max(START.bit_length() - 1, min(12, (2 * columns - 1).bit_length()))
+        count = START if columns < START else 2 * START
         while count > FEWEST and not self._affordable(count):
             count //= 2
         return count
