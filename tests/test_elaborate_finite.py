@@ -203,6 +203,12 @@ UPDATES = [
         lambda d: (d.W - 0.1 / N * np.sign(np.outer(d.x, d.z))) @ d.x,
     ),
     case("W += |x><z|\nr = W.T @ x", lambda d: (d.W + np.outer(d.x, d.z) / N).T @ d.x),
+    case("W = 0.5*W - |x><z|\nW = W + |z><x|/2\nr = W @ x", lambda d: _rebound(d) @ d.x),
+    case("W = 2*W.T\nr = W @ x", lambda d: 2 * d.W.T @ d.x),
+    case(
+        "def train(V):\n    V += |x><z|\n    return V\nfor t in range(2):\n    W = train(W)\nr = W @ x",
+        lambda d: (d.W + 2 * np.outer(d.x, d.z) / N) @ d.x,
+    ),
     case("V = W\nW *= 0.5\nr = V @ x - W @ x", lambda d: 0.5 * d.W @ d.x),
     case("W /= 2\nW += |x><z|\nW *= 3\nr = W @ x", lambda d: 3 * (d.W / 2 + np.outer(d.x, d.z) / N) @ d.x),
     case("A[i, j] += y[i]*x[j]/n\nr = A.T @ y", lambda d: (d.A + np.outer(d.y, d.x) / N).T @ d.y),
@@ -214,6 +220,10 @@ UPDATES = [
     case("W += F[0]\nr = W @ x", lambda d: (d.W + d.F[0]) @ d.x),
     case("x[i] += avg[j](tanh(x[i] * z[j]))\nr = x", lambda d: d.x + np.tanh(np.outer(d.x, d.z)).mean(1)),
 ]
+
+
+def _rebound(d: Draws) -> np.ndarray:
+    return 0.5 * d.W - np.outer(d.x, d.z) / N + np.outer(d.z, d.x) / (2 * N)
 
 
 def _family(d: Draws, member: int) -> object:
@@ -229,6 +239,9 @@ def _family(d: Draws, member: int) -> object:
 
 
 GRADIENTS = [
+    case("L = <z|W @ x>\nW = W - |x><z|\nr = n * grad(L, W)", lambda d: np.outer(d.z, d.x)),
+    case("V = W\nL = <z|V @ x> + <z|W @ z>\nr = n * grad(L, W)", lambda d: np.outer(d.z, d.x) + np.outer(d.z, d.z)),
+    case("V = W\nL = <z|V @ x> + <z|W @ z>\nr = n * grad(L, V)", lambda d: np.outer(d.z, d.x)),
     case("L = avg(tanh(x) * z)\nr = n * grad(L, x)", lambda d: (1 - np.tanh(d.x) ** 2) * d.z),
     case("L = <z|W @ x>\nr = n * grad(L, W)", lambda d: np.outer(d.z, d.x)),
     case("L = <z|W @ x>\nr = n * grad(L, x)", lambda d: d.W.T @ d.z),

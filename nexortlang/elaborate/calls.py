@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from nexortlang.check.scopes import gradient_targets
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate.arithmetic import const
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
@@ -83,7 +82,7 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 Label(node.name.span, "it is defined here"),
                 hint="there is no recursion: write a for loop",
             )
-    frame = Frame(home=function.home.top, targets=gradient_targets(node.body))
+    frame = Frame(home=function.home.top, targets=cx.targets_of(node))
     for name, expr in given.items():
         at = evaluate(expr)
         history = at.variable.history if at.variable is not None else ()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nexortlang.check.scopes import gradient_targets
 from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Value, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
@@ -94,6 +95,7 @@ class Context:
     memo_random: dict[int, bool] = field(default_factory=dict)
     claims: set[int] = field(default_factory=set)
     memo_claims: dict[int, bool] = field(default_factory=dict)
+    targets: dict[Span, frozenset[str]] = field(default_factory=dict)
     parameters: set[int] = field(default_factory=set)
     loop_spans: list[Span] = field(default_factory=list)
     has_fluctuation: bool = False
@@ -119,6 +121,13 @@ class Context:
     def bind(self, name: str, value: Surface, span: Span, *, is_const: bool = False) -> None:
         """A new binding, as by `=`: its history starts here."""
         self.frame.names[name] = Variable(value, span, (value,), is_const)
+
+    def targets_of(self, definition: ast.Def | ast.OptimizerDef) -> frozenset[str]:
+        """The names that gradients are taken with respect to in a definition."""
+        key = definition.name.span
+        if key not in self.targets:
+            self.targets[key] = gradient_targets(definition.body)
+        return self.targets[key]
 
     def parameter(self, name: str, value: Surface) -> Surface:
         """The value to bind where a gradient is asked for by this name: numbers become a scalar of their own, so that L can depend on it."""

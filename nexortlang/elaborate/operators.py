@@ -242,6 +242,24 @@ def retained(b: Builder, A: Operator, factor: Value) -> Operator:
     return _single(b, replace(named, body=scale(b, named.body, factor)), A.rows, A.cols)
 
 
+def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
+    """`W = c*W + outer products` as what it is, an update of W under its own name; None for any other value."""
+    named = _named(old)
+    if named is None or named.transposed or value.shape != old.shape:
+        return None
+    own = [t for t in value.terms if not all(_is_outer(f) for f in t.factors)]
+    match own:
+        case [Term(coefficient, (Named(variable=variable, transposed=False) as factor,), None)] if (
+            variable is named.variable and factor.shape == old.shape
+        ):
+            rest = tuple(t for t in value.terms if t is not own[0])
+            kept = factor.body if _is_one(coefficient) else scale(b, factor.body, coefficient)
+            body = replace(kept, terms=kept.terms + rest)
+            return _single(b, replace(named, body=body), old.rows, old.cols)
+        case _:
+            return None
+
+
 def _required_name(b: Builder, A: Operator) -> Named:
     named = _named(A)
     if named is None or named.transposed:

@@ -6,6 +6,7 @@ raises, whatever the tree; a program without errors obeys every rule of LANGUAGE
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -28,6 +29,9 @@ from nexortlang.files import Files
 from nexortlang.settings import DEFAULT_MAX_STEPS
 from nexortlang.syntax import ast
 from nexortlang.syntax.parser import parse
+
+RECURSION_LIMIT = 5_000
+"""Deep enough for a matrix that was bound anew by W = W + … in every one of a thousand passes."""
 
 
 def elaborate(
@@ -86,11 +90,15 @@ class Elaborator:
         counts = [len(part) for part in asked]
         cx.diagnostics, cx.steps = [], 0
         cx.frame.targets |= gradient_targets(statements, statements)
+        limit = sys.getrecursionlimit()
         try:
+            sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
             run_block(cx, statements)
             cx.report_all(resolve(statements, known={*names, *cx.builtins}))
         except Stopped:
             cx.frame = cx.frame.top
+        finally:
+            sys.setrecursionlimit(limit)
         found = cx.diagnostics
         if any(d.severity == "error" for d in found):
             cx.frame.names, cx.frame.ended_loops = names, ended

@@ -221,7 +221,7 @@ def _bind(cx: Context, target: ast.Expr, at: At) -> None:
     if isinstance(target, ast.Name):
         _require_free(cx, target)
         if isinstance(value, Operator):
-            value = operators.copy(cx.builder, value, target.id)
+            value = _named_matrix(cx, target.id, value)
         value = cx.parameter(target.id, value)
         if is_core(value):
             cx.builder.label(value, target.id)
@@ -229,6 +229,16 @@ def _bind(cx: Context, target: ast.Expr, at: At) -> None:
         return
     name, old, index = finite_positions(cx, target)
     cx.bind(name.id, subscripts.set_members(cx, old, index, at, target.span), name.span)
+
+
+def _named_matrix(cx: Context, name: str, value: Operator) -> Operator:
+    """A matrix under the name that it is bound to. W = c*W + … goes on as the same variable: it is an update."""
+    old = cx.frame.names.get(name)
+    if old is not None and isinstance(old.value, Operator):
+        updated = operators.rebound(cx.builder, old.value, value)
+        if updated is not None:
+            return updated
+    return operators.copy(cx.builder, value, name)
 
 
 def _assign_indexed(cx: Context, target: ast.Subscript, statement: ast.Assign) -> None:
@@ -276,10 +286,7 @@ def _augment(cx: Context, statement: ast.AugAssign) -> None:
         name, old, index = finite_positions(cx, whole)
         current = At(subscripts.take(cx, old, index, whole.span), whole.span, old.variable)
     cx.target = (name.id, () if index is None else index.tobytes())
-    if names:
-        at = index_notation.define(cx, names, change, lambda e: evaluate(cx, e))
-    else:
-        at = evaluate(cx, change)
+    at = index_notation.define(cx, names, change, lambda e: evaluate(cx, e)) if names else evaluate(cx, change)
     new = updates.updated(cx, current, statement.op, at, statement.span)
     if isinstance(new, Indexed):
         raise error("NX102", f"expected a value without free indices, found {a_kind(new)}", at.span)

@@ -30,7 +30,7 @@ def grad(cx: Context, call: ast.Call) -> Surface:
     loss = evaluate(cx, given["loss"])
     value = loss.value
     if isinstance(value, ConstVal) and not value.shape:
-        raise _independent(given["target"], loss, call.span)
+        raise _independent(given["target"], None, loss, call.span)
     if not is_core(value) or value.type.axes or value.type.shape:
         raise error(
             "NX240",
@@ -56,18 +56,21 @@ def grad(cx: Context, call: ast.Call) -> Surface:
         found = _value(cx, value, at)
         found = found if index is None or found is None else cx.builder.gather(found, index)
     if found is None:
-        raise _independent(name, loss, call.span)
+        raise _independent(name, at, loss, call.span)
     return found
 
 
-def _independent(target: ast.Expr, loss: At, span: Span) -> NexortError:
+def _independent(target: ast.Expr, at: At | None, loss: At, span: Span) -> NexortError:
+    hint = "the loss must be computed from the value that the name has now, or had before it was updated"
+    if at is not None and isinstance(at.value, ConstVal):
+        hint = f"it is a plain number: bind it by = at the top level, {target.span.text} = zeros(…), without const, and before the loss"
     label = () if loss.variable is None else (Label(loss.variable.span, f"{loss.text} was computed here"),)
     return error(
         "NX241",
         f"{loss.text} does not depend on {target.span.text}, so it has no gradient",
         span,
         *label,
-        hint="the loss must be computed from the value that the name has now, or had before it was updated",
+        hint=hint,
     )
 
 
