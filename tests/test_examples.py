@@ -45,11 +45,11 @@ def test_closed_forms_are_found(name: str) -> None:
 def test_first_program() -> None:
     shown = results("first")
     kernel, distribution = shown["K"], shown["dist(h2)"]
-    assert kernel.kind == "scalar" and kernel.record["shape"] == [2, 2] and kernel.line == 14
+    assert kernel.kind == "scalar" and kernel.record["shape"] == [2, 2] and kernel.line == 13
     np.testing.assert_allclose(
         kernel.value, [[1 / 3, 0.227968550299569], [0.227968550299569, 1 / 3]], rtol=0, atol=1e-14
     )
-    assert distribution.kind == "distribution" and distribution.record["shape"] == [2] and distribution.line == 15
+    assert distribution.kind == "distribution" and distribution.record["shape"] == [2] and distribution.line == 14
     np.testing.assert_allclose(distribution.record["variance"], [2 / 3, 2 / 3], rtol=1e-13)
     np.testing.assert_allclose(distribution.record["quantiles"]["0.95"], 1.6448536269514722 * (2 / 3) ** 0.5, rtol=1e-9)
 

@@ -166,7 +166,12 @@ DUALS = {
     "u^4 * v^4": 9 * A**2 * B**2 + 72 * A * B * C**2 + 24 * C**4,
     "(u^3 - 3*u) * v": 3 * A * C - 3 * C,
     "exp(-u^2/2) * exp(-v^2/2)": 1 / math.sqrt((1 + A) * (1 + B) - C**2),
-    "(u > 0) * (v > 1)": stats.multivariate_normal(cov=[[A, C], [C, B]]).cdf([0, -1], abseps=1e-14, releps=1e-14),
+    "(u > 0) * (v > 1)": integrate.quad(
+        lambda v: stats.norm.pdf(v, scale=B**0.5) * stats.norm.cdf(C / B * v / math.sqrt(A - C**2 / B)),
+        1,
+        12,
+        epsabs=1e-15,
+    )[0],
 }
 
 
