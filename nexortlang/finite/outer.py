@@ -207,7 +207,8 @@ class Block:
 
     def _entrywise(self, v: Value, at: dict[int, int]) -> np.ndarray:
         """A Map, in one pass together with the Maps that it is made of."""
-        root, leaves = extract([(v, tuple(at.items()))], self._view)
+        start: list[_Node] = [(v, tuple(at.items()))]
+        root, leaves = extract(start, self._view)
         arrays = [self._value(a, where) for a, where in leaves if not isinstance(a, float)]
         arrays = [align(a, len(self.slots), len(v.type.shape)) for a in arrays]
         return np.asarray(evaluate_all(root, arrays, self._stored.engine)[0])

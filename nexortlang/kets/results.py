@@ -11,6 +11,10 @@ Method = Literal["exact", "quadrature", "sampled"]
 METHODS: tuple[Method, ...] = ("exact", "quadrature", "sampled")
 
 
+CURVE = (np.arange(200) + 0.5) / 200
+"""Probabilities at which a distribution's quantile function is told."""
+
+
 def least_exact(*methods: Method) -> Method:
     """The weakest of several methods."""
     return max(methods, key=METHODS.index, default="exact")
@@ -31,6 +35,7 @@ class Distribution:
 
     `quantiles` maps probabilities (0.05, 0.25, 0.5, 0.75, 0.95) to arrays. `skewness` and `kurtosis` (excess) are its shape; `atoms` lists
     values that carry probability, as (value, probability), for a single entry.
+    `curve`, if known: the quantiles at CURVE, along a first axis. `curve_stderr` and `variance_stderr` are their standard errors, None where they are 0.
     """
 
     mean: np.ndarray
@@ -40,6 +45,9 @@ class Distribution:
     kurtosis: np.ndarray
     stderr: np.ndarray
     method: Method
+    curve: np.ndarray | None = None
+    curve_stderr: np.ndarray | None = None
+    variance_stderr: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
 
 from nexortlang.core.program import Program, Show
-from nexortlang.kets.results import Distribution, Estimate, LimitResult, least_exact
+from nexortlang.kets.results import CURVE, Distribution, Estimate, LimitResult, least_exact
 from nexortlang.source import Span
 
 
@@ -81,6 +82,7 @@ def _join(answers: Sequence[Estimate | Distribution], loops: tuple[int, ...]) ->
     each = [a for a in answers if isinstance(a, Distribution)]
     if not each:
         return Estimate(_stacked([a.value for a in answers if isinstance(a, Estimate)], loops), stderr, method)
+    errors = [a.stderr for a in each]
     return Distribution(
         mean=_stacked([a.mean for a in each], loops),
         variance=_stacked([a.variance for a in each], loops),
@@ -89,7 +91,25 @@ def _join(answers: Sequence[Estimate | Distribution], loops: tuple[int, ...]) ->
         kurtosis=_stacked([a.kurtosis for a in each], loops),
         stderr=stderr,
         method=method,
+        curve=_together([a.curve for a in each], errors, loops, CURVE.shape),
+        curve_stderr=_together([a.curve_stderr for a in each], errors, loops, CURVE.shape),
+        variance_stderr=_together([a.variance_stderr for a in each], errors, loops),
     )
+
+
+def _together(
+    arrays: Sequence[np.ndarray | None],
+    entries: Sequence[np.ndarray],
+    loops: tuple[int, ...],
+    head: tuple[int, ...] = (),
+) -> np.ndarray | None:
+    """Arrays of shape head + that of the entry, under head + the loop axes; None stands for zeros, and if all are None for itself."""
+    if all(a is None for a in arrays):
+        return None
+    filled = [np.zeros(head + e.shape) if a is None else a for a, e in zip(arrays, entries, strict=True)]
+    flat = [a.reshape(-1, *e.shape) for a, e in zip(filled, entries, strict=True)]
+    stacked = np.stack([_stacked([a[k] for a in flat], loops) for k in range(prod(head))])
+    return stacked.reshape(head + stacked.shape[1:])
 
 
 def _stacked(arrays: Sequence[np.ndarray], loops: tuple[int, ...]) -> np.ndarray:
