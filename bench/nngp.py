@@ -16,8 +16,8 @@ import numpy as np
 
 from nexortlang.core.build import Builder
 from nexortlang.core.program import Value, Width
-from nexortlang.kets.exact import ExactLimit
-from nexortlang.kets.expectation import Answer
+from nexortlang.kets.exact.evaluator import ExactLimit
+from nexortlang.kets.exact.expectation import Answer
 
 N = Width("n")
 

@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Matrix, Value, Width
-from nexortlang.kets import closed_forms, quadrature
-from nexortlang.kets.atoms import Node, NotStructured
-from nexortlang.kets.exact import ExactLimit, Ket
-from nexortlang.kets.expectation import Answer, JumpAtAtom
-from nexortlang.kets.quadrature import Divergent, HermiteSide, Integrand, Pairs
+from nexortlang.kets.exact import closed_forms, quadrature
+from nexortlang.kets.exact.atoms import Node, NotStructured
+from nexortlang.kets.exact.evaluator import ExactLimit
+from nexortlang.kets.exact.expectation import Answer, JumpAtAtom
+from nexortlang.kets.exact.forms import Ket
+from nexortlang.kets.exact.quadrature import Divergent, HermiteSide, Integrand, Pairs
 
 N = Width("n")
 ONE = np.array(0)
@@ -342,9 +343,9 @@ def test_gaussian_outputs_have_the_nngp_covariance() -> None:
     exact = ExactLimit()
     ket = exact.evaluate(b.add(b.mul(b.const(2.0), f), c))
     assert isinstance(ket, Ket)
-    mean = exact.mean_of(ket).value
+    mean = exact.moments.mean_of(ket).value
     np.testing.assert_allclose(mean, [0.25, 0.25])
-    second = exact.second_moment(ket, ket).value - np.multiply.outer(mean, mean)
+    second = exact.moments.second_moment(ket, ket).value - np.multiply.outer(mean, mean)
     k = np.array([[0.5, 1 / (2 * math.pi)], [1 / (2 * math.pi), 0.5]])
     np.testing.assert_allclose(second, 4 * 3 * k + 0.5, rtol=1e-13)
 
@@ -367,7 +368,7 @@ def test_half_moments() -> None:
 
 
 def test_pieces_of_leaky_relu() -> None:
-    from nexortlang.kets.atoms import constant_node, operation
+    from nexortlang.kets.exact.atoms import constant_node, operation
 
     node = operation("leaky_relu", Node("leaf", leaf=0), constant_node(0.1))
     plus, minus = closed_forms.pieces(node) or ({}, {})

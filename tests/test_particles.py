@@ -12,10 +12,10 @@ import pytest
 from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Matrix, Value, Width
 from nexortlang.diagnostics.model import NexortError
-from nexortlang.kets import replicates
-from nexortlang.kets.particles import System, run_together
-from nexortlang.kets.particles_plan import plan
-from nexortlang.kets.replicates import Kind, Target
+from nexortlang.kets.particles import replicates
+from nexortlang.kets.particles.plan import plan
+from nexortlang.kets.particles.replicates import Kind, Target
+from nexortlang.kets.particles.system import System, run_together
 from nexortlang.kets.results import Distribution, Estimate, Options
 
 n = Width("n")

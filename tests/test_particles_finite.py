@@ -9,8 +9,8 @@ import numpy as np
 
 from nexortlang.core.build import Builder
 from nexortlang.core.program import Value, Width
-from nexortlang.kets import replicates
-from nexortlang.kets.replicates import Target
+from nexortlang.kets.particles import replicates
+from nexortlang.kets.particles.replicates import Target
 from nexortlang.kets.results import Estimate, Options
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nexortlang.kets import sobol
+from nexortlang.kets.particles import sobol
 
 
 def test_numbers_of_primitive_polynomials() -> None:

@@ -13,10 +13,10 @@ import numpy as np
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.kets import summaries
-from nexortlang.kets.atoms import NotStructured
-from nexortlang.kets.exact import ExactLimit
-from nexortlang.kets.expectation import JumpAtAtom
-from nexortlang.kets.quadrature import Divergent
+from nexortlang.kets.exact.atoms import NotStructured
+from nexortlang.kets.exact.evaluator import ExactLimit
+from nexortlang.kets.exact.expectation import JumpAtAtom
+from nexortlang.kets.exact.quadrature import Divergent
 from nexortlang.kets.results import Distribution, Estimate, LimitResult, Options
 from nexortlang.kets.summaries import Kind
 
@@ -58,7 +58,7 @@ class LimitEngine:
         left = [k for k, answer in enumerate(found) if answer is None]
         reached = True
         if left:
-            from nexortlang.kets import replicates
+            from nexortlang.kets.particles import replicates
 
             sampled, reached = replicates.run(
                 program, [replicates.Target(*targets[k]) for k in left], options, progress

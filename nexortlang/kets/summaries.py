@@ -9,10 +9,11 @@ import numpy as np
 
 from nexortlang.core.program import Value
 from nexortlang.entrywise.special import normal_quantile
-from nexortlang.kets.atoms import Atom, NotStructured, evaluate
-from nexortlang.kets.exact import AtomKey, ExactLimit, Ket, Root
-from nexortlang.kets.expectation import Answer
-from nexortlang.kets.results import Distribution, Estimate, Method, least_exact
+from nexortlang.kets.exact.atoms import Atom, NotStructured, evaluate
+from nexortlang.kets.exact.evaluator import ExactLimit
+from nexortlang.kets.exact.expectation import Answer
+from nexortlang.kets.exact.forms import AtomKey, Ket, Root
+from nexortlang.kets.results import CURVE, Distribution, Estimate, Method, least_exact
 
 Kind: TypeAlias = Literal["scalar", "distribution", "covariance"]
 
@@ -25,7 +26,7 @@ def summarise(exact: ExactLimit, kind: Kind, value: Value) -> Estimate | Distrib
     result = exact.evaluate(value)
     match kind:
         case "scalar":
-            answer = result if isinstance(result, Answer) else exact.mean_of(result)
+            answer = result if isinstance(result, Answer) else exact.moments.mean_of(result)
             return _estimate(answer, value.type.shape)
         case "covariance":
             return _estimate(_covariance(exact, result), value.type.shape * 2)
@@ -47,7 +48,7 @@ def _covariance(exact: ExactLimit, result: Answer | Ket) -> Answer:
     if isinstance(result, Answer):
         size = result.value.size
         return Answer(np.zeros((size, size)), result.method, result.error)
-    moment, mean = exact.second_moment(result, result), exact.mean_of(result)
+    moment, mean = exact.moments.second_moment(result, result), exact.moments.mean_of(result)
     largest = float(np.abs(mean.value).max(initial=0.0))
     error = moment.error + 2.0 * largest * mean.error
     return Answer(
@@ -66,18 +67,19 @@ def _distribution(exact: ExactLimit, result: Answer | Ket, shape: tuple[int, ...
 def _point_masses(answer: Answer, shape: tuple[int, ...]) -> Distribution:
     value = np.broadcast_to(answer.value, shape).astype(float)
     zero = np.zeros(shape)
-    return Distribution(
-        value, zero, dict.fromkeys(QUANTILES, value), zero, zero, np.full(shape, answer.error), answer.method
-    )
+    curve = np.broadcast_to(value, (len(CURVE), *shape))
+    error = np.full(shape, answer.error)
+    return Distribution(value, zero, dict.fromkeys(QUANTILES, value), zero, zero, error, answer.method, curve)
 
 
 def _gaussian(exact: ExactLimit, ket: Ket, shape: tuple[int, ...]) -> Distribution:
-    variance = exact.variance(ket.lin).reshape(shape)
+    variance = exact.moments.variance(ket.lin).reshape(shape)
     mean = ket.lin.constant.reshape(shape)
     quantiles = {q: mean + np.sqrt(variance) * float(normal_quantile(q)) for q in QUANTILES}
+    curve = mean + np.multiply.outer(np.asarray(normal_quantile(CURVE)), np.sqrt(variance))
     zero = np.zeros(shape)
     error = 0.0 if ket.method == "exact" else ket.error
-    return Distribution(mean, variance, quantiles, zero, zero, np.full(shape, error), ket.method)
+    return Distribution(mean, variance, quantiles, zero, zero, np.full(shape, error), ket.method, curve)
 
 
 def _function_of_one_gaussian(exact: ExactLimit, ket: Ket, shape: tuple[int, ...]) -> Distribution:
@@ -85,14 +87,14 @@ def _function_of_one_gaussian(exact: ExactLimit, ket: Ket, shape: tuple[int, ...
     ((key, m),) = ket.lin.terms.items() if len(ket.lin.terms) == 1 else ((None, None),)
     if not isinstance(key, AtomKey) or m is None or not m.is_identity or ket.lin.constant.any():
         raise NotStructured("a coordinate that is no function of one Gaussian")
-    atom = exact.atom(key)
+    atom = exact.moments.atom(key)
     if len(atom.leaves) != 1:
         raise NotStructured("a coordinate that is a function of several Gaussians")
-    mean = exact.mean_of(ket)
+    mean = exact.moments.mean_of(ket)
     values = np.stack([_strata(exact, atom.rows(np.array([k]))) for k in range(atom.entries)])
     centred = values - values.mean(axis=1, keepdims=True)
     moments = [(centred**k).mean(axis=1) for k in (2, 3, 4)]
-    second = exact.variance_of(ket, mean)
+    second = exact.moments.variance_of(ket, mean)
     with np.errstate(all="ignore"):
         skewness = np.nan_to_num(moments[1] / moments[0] ** 1.5)
         kurtosis = np.nan_to_num(moments[2] / moments[0] ** 2 - 3.0)
@@ -106,11 +108,12 @@ def _function_of_one_gaussian(exact: ExactLimit, ket: Ket, shape: tuple[int, ...
         kurtosis.reshape(shape),
         np.full(shape, mean.error),
         method,
+        np.quantile(values, CURVE, axis=1).reshape(len(CURVE), *shape),
     )
 
 
 def _strata(exact: ExactLimit, atom: Atom) -> np.ndarray:
     (leaf,) = atom.leaves
     z = np.asarray(normal_quantile((np.arange(_STRATA) + 0.5) / _STRATA))
-    g = leaf.constant[:, None] + np.sqrt(exact.variance(leaf))[:, None] * z
+    g = leaf.constant[:, None] + np.sqrt(exact.moments.variance(leaf))[:, None] * z
     return np.broadcast_to(evaluate(atom.node, {0: g}, 1), g.shape)[0]

@@ -16,7 +16,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nexortlang.kets.atoms import NotStructured
+from nexortlang.kets.exact.atoms import NotStructured
 
 REACH = 12.0  # standard deviations covered in one dimension
 REACH_2D = 9.0

@@ -16,9 +16,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nexortlang.kets import closed_forms as closed
-from nexortlang.kets import quadrature
-from nexortlang.kets.atoms import Monomial, Node, NotStructured, evaluate, leaves_of, switches, transform
+from nexortlang.kets.exact import closed_forms as closed
+from nexortlang.kets.exact import quadrature
+from nexortlang.kets.exact.atoms import Monomial, Node, NotStructured, evaluate, leaves_of, switches, transform
 from nexortlang.kets.results import Method, least_exact
 
 SERIES_FROM = 3000  # pairs; below, direct quadrature is as fast

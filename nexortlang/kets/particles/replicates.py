@@ -22,11 +22,11 @@ from nexortlang.core.program import Fluctuation, InitScalar, Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_quantile
 from nexortlang.jit.entrywise import Engine
-from nexortlang.kets import sobol
-from nexortlang.kets.innovations import Space
-from nexortlang.kets.particles import System, run_together
-from nexortlang.kets.particles_plan import Plan, plan, stored_numbers, work
-from nexortlang.kets.results import Distribution, Estimate, Options
+from nexortlang.kets.particles import sobol
+from nexortlang.kets.particles.innovations import Space
+from nexortlang.kets.particles.plan import Plan, plan, stored_numbers, work
+from nexortlang.kets.particles.system import System, run_together
+from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
 from nexortlang.settings import available_memory
 
 Kind: TypeAlias = Literal["scalar", "distribution", "covariance"]
@@ -272,6 +272,7 @@ def _distribution(sample: np.ndarray, error: np.ndarray) -> Distribution:
     variance = np.mean(centred**2, axis=0)
     unit = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
     quantiles = np.quantile(sample, PROBABILITIES, axis=0)
+    parts = np.split(sample, REPLICATES)
     return Distribution(
         mean=np.asarray(mean),
         variance=np.asarray(variance),
@@ -280,7 +281,16 @@ def _distribution(sample: np.ndarray, error: np.ndarray) -> Distribution:
         kurtosis=np.where(variance > 0.0, np.mean(unit**4, axis=0) - 3.0, 0.0),
         stderr=np.asarray(error),
         method="sampled",
+        curve=np.asarray(np.quantile(sample, CURVE, axis=0)),
+        curve_stderr=_scatter(parts, lambda part: np.quantile(part, CURVE, axis=0)),
+        variance_stderr=_scatter(parts, lambda part: np.var(part, axis=0)),
     )
+
+
+def _scatter(parts: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The standard error of a statistic, from the randomisations."""
+    values = np.stack([statistic(part) for part in parts])
+    return np.asarray(STUDENT * values.std(axis=0, ddof=1) / len(parts) ** 0.5)
 
 
 def _not_finite(value: Value) -> Diagnostic:

@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from nexortlang.kets.atoms import Node
+from nexortlang.kets.exact.atoms import Node
 
 Polynomial: TypeAlias = dict[int, np.ndarray]  # power -> coefficient
 Pieces: TypeAlias = tuple[Polynomial, Polynomial]  # on g > 0, on g < 0

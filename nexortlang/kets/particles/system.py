@@ -28,10 +28,10 @@ from nexortlang.core.program import (
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
-from nexortlang.kets.innovations import Operator, Rows, Space, independent_part, operator, project_out
-from nexortlang.kets.particles_apply import apply, columns, from_columns, inner
-from nexortlang.kets.particles_plan import Plan, is_dense, vanishes
-from nexortlang.kets.particles_tuples import average, pair_array
+from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
+from nexortlang.kets.particles.innovations import Operator, Rows, Space, independent_part, operator, project_out
+from nexortlang.kets.particles.plan import Plan, is_dense, vanishes
+from nexortlang.kets.particles.tuples import average, pair_array
 
 
 class System:

@@ -20,8 +20,8 @@ import numpy as np
 from nexortlang.core.program import Avg, Const, Map, Rename, Value, Width, operands
 from nexortlang.entrywise.expression import extract
 from nexortlang.jit.entrywise import Engine, evaluate_all
-from nexortlang.kets.particles_apply import align, apply
-from nexortlang.kets.particles_plan import is_dense, vanishes
+from nexortlang.kets.particles.apply import align, apply
+from nexortlang.kets.particles.plan import is_dense, vanishes
 
 BLOCK = 1 << 19
 """Numbers in one array of a block: enough that starting on it costs nothing, 4 MB."""
@@ -136,7 +136,8 @@ _Node: TypeAlias = tuple[Value | None, tuple[tuple[int, int], ...]]
 def _looking_through(v: Value, slots: dict[int, int]) -> _Node:
     """v as a node, or what it is another name for."""
     while isinstance(v, Rename) and not is_dense(v.type):
-        v, slots = v.x, {old: slots.get(new, new) for old, new in v.slots}
+        slots = {old: slots.get(new, new) for old, new in v.slots}
+        v = v.x
     return v, tuple((s, slots.get(s, s)) for s in v.type.slots)
 
 
@@ -193,7 +194,8 @@ class Evaluation:
                 (None, ()) if vanishes(value, a) else _looking_through(a, inside) for a in operands(value)
             ]
 
-        root, leaves = extract([(v, tuple(slots.items()))], view)
+        start: _Node = (v, tuple(slots.items()))
+        root, leaves = extract([start], view)
         arrays = [self.value(a, dict(at)) for a, at in leaves if a is not None]
         arrays = [align(a, self._lead, len(v.type.shape)) for a in arrays]
         return np.asarray(evaluate_all(root, arrays, self._copies[0].engine)[0])

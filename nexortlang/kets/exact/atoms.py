@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nexortlang.entrywise.ops import OPS
-from nexortlang.kets.linear import Lin
+from nexortlang.kets.exact.linear import Lin
 
 MAX_NODES = 400  # beyond this an expression is left to particles
 MAX_TERMS = 48  # monomials of one expansion
