@@ -272,7 +272,7 @@ def soup(draw: st.DrawFn) -> str:
     return "".join(draw(st.lists(st.sampled_from(TOKENS), max_size=40)))
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.one_of(mutated(), mutated(), soup(), st.text(max_size=80)))
 def test_any_text_is_checked_or_refused(text: str, nexort: Run, tmp_path_factory: pytest.TempPathFactory) -> None:
     path = tmp_path_factory.getbasetemp() / "mutated.nxt"
