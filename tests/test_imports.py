@@ -26,11 +26,13 @@ ORDER = """
     entrywise
     core
     files elaborate
-    jit kets
+    jit kets finite
+    compare
     report
     driver
+    experiments
     options setvalues
-    cli repl
+    cli cli_finite repl
     __main__
 """
 LAYER = {name: i for i, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}

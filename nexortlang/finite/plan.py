@@ -27,16 +27,16 @@ Member = tuple[Matrix, int]
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`order`: the values to evaluate and store. `done[id]`: ids that are no longer read once that value is there; `done_members`: the same for matrices.
+    """`order`: the values to evaluate and store; `pairs`: ids of stored functions of pairs; `lazy`: the values that are evaluated on blocks, once for each use.
 
-    `pairs`: ids of stored functions of pairs. `pair_work`: numbers computed for each pair of coordinates.
+    `done[id]`: ids that are no longer read once that value is there; `done_members`: the same for matrices.
     """
 
     order: tuple[Value, ...]
     pairs: frozenset[int]
+    lazy: tuple[Value, ...]
     done: dict[int, tuple[int, ...]]
     done_members: dict[int, tuple[Member, ...]]
-    pair_work: int
 
 
 def is_stored_type(t: Type) -> bool:
@@ -62,9 +62,9 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
     return Plan(
         order,
         pairs,
+        tuple(a for below in reads.values() for a in below if a.id not in stored),
         _last_uses(order, {i: [a.id for a in below if a.id in stored] for i, below in reads.items()}, kept),
         _last_members(order),
-        sum(prod(a.type.shape) for below in reads.values() for a in below if a.id not in stored),
     )
 
 
@@ -141,6 +141,11 @@ def bytes_needed(p: Plan, sizes: Sizes, itemsize: int) -> int:
         now -= sum(size[i] for i in p.done.get(v.id, ())) + sum(_member_bytes(m, sizes, itemsize) for m, _ in ended)
         alive -= set(ended)
     return most
+
+
+def lazy_numbers(p: Plan, sizes: Sizes) -> int:
+    """How many numbers a run computes on blocks."""
+    return sum(prod(sizes.shape(v.type)) for v in p.lazy)
 
 
 def _member_bytes(matrix: Matrix, sizes: Sizes, itemsize: int) -> int:

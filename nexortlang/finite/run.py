@@ -25,11 +25,11 @@ from nexortlang.core.program import (
 from nexortlang.finite.arrays import align, apply, mean_product
 from nexortlang.finite.draws import Draws
 from nexortlang.finite.outer import Stored, average, pair_array
-from nexortlang.finite.plan import Member, Plan, is_stored_type, members_used, original
+from nexortlang.finite.plan import Member, Plan, is_stored_type, lazy_numbers, members_used, original
 from nexortlang.jit.entrywise import Engine
 
 _COMPILE_FROM = 5e7
-"""Numbers computed for pairs in one run from which kernels are compiled: program and width alone decide, so that the same seed gives the same numbers."""
+"""Numbers computed on blocks in one run from which kernels are compiled: program and width alone decide, so that the same seed gives the same numbers."""
 
 
 class Run:
@@ -41,7 +41,7 @@ class Run:
         self._numbers = numbers
         self._members: dict[Member, np.ndarray] = {}
         self.arrays: dict[int, np.ndarray] = {}
-        engine: Engine = "numba" if plan.pair_work * float(draws.sizes.n) ** 2 > _COMPILE_FROM else "numpy"
+        engine: Engine = "numba" if lazy_numbers(plan, draws.sizes) > _COMPILE_FROM else "numpy"
         self._stored = Stored(self.arrays, draws.sizes, engine)
 
     def execute(self) -> Mapping[int, np.ndarray]:
