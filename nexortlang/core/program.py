@@ -95,24 +95,29 @@ class Matrix:
 # ---------------------------------------------------------------------------- instructions
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class _Value:
     """`id` counts up in program order. `name` is a hint from the source, for printing; it need not be unique."""
 
     type: Type
     id: int = -1
     name: str = ""
-    span: Span | None = field(default=None, repr=False)
+    span: Span | None = None
+
+    def __repr__(self) -> str:
+        """Short: operands by number, since a value's whole history can be endless."""
+        parts = ", ".join(f"#{a.id}" for a in operands(self))  # type: ignore[arg-type]
+        return f"<#{self.id} {type(self).__name__}({parts}) {self.name}>"
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Const(_Value):
     """A finite array of plain numbers (float64), type shape = array.shape, power 0."""
 
     array: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class InitVector(_Value):
     """An initial vector family: coordinates iid over the width, power 0 (a declared n^(-1/2) stands in a Scale around it).
 
@@ -127,7 +132,7 @@ class InitVector(_Value):
     covariance: np.ndarray | None = None
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class InitScalar(_Value):
     """Initial random numbers: one draw for the whole run, independent entries. Fields as for InitVector."""
 
@@ -136,7 +141,7 @@ class InitScalar(_Value):
     variance: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class MatMul(_Value):
     """W @ x or W.T @ x with an initial matrix.
 
@@ -150,7 +155,7 @@ class MatMul(_Value):
     x: Value
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Map(_Value):
     """An entrywise function (a name of entrywise.OPS). Finite axes broadcast as in NumPy; width axes are joined by slot."""
 
@@ -158,7 +163,7 @@ class Map(_Value):
     args: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Avg(_Value):
     """The average over the given slots, all of them axes of x."""
 
@@ -166,7 +171,7 @@ class Avg(_Value):
     slots: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Inner(_Value):
     """Avg over slot 0 of Einsum(spec, x, y), x and y vectors of one width: <x|y> is spec "a,b->ab", avg(x*y) is "a,a->a"."""
 
@@ -175,7 +180,7 @@ class Inner(_Value):
     y: Value
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Fluctuation(_Value):
     """√m · avg(x), m the size of x's width, where x is linear in initial vectors of mean 0 that the rest of x does not depend on.
 
@@ -185,7 +190,7 @@ class Fluctuation(_Value):
     x: Value
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Rename(_Value):
     """Other slots for x's axes, as (old, new) pairs for all of them."""
 
@@ -193,7 +198,7 @@ class Rename(_Value):
     slots: tuple[tuple[int, int], ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Gather(_Value):
     """Finite entries rearranged: result[k] = x.flat[index[k]], index an integer array of the result's shape.
 
@@ -204,14 +209,14 @@ class Gather(_Value):
     index: np.ndarray
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Concat(_Value):
     """The finite entries of all args, flattened and joined into one finite axis. Args have the same axes."""
 
     args: tuple[Value, ...]
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Reduce(_Value):
     """sum, max, min or argmax over one finite axis (≥ 0), which is dropped."""
 
@@ -220,7 +225,7 @@ class Reduce(_Value):
     axis: int
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Einsum(_Value):
     """A contraction over finite axes, entrywise over the width axes, which are joined by slot. `spec` as in numpy.einsum, two operands."""
 
@@ -229,7 +234,7 @@ class Einsum(_Value):
     y: Value
 
 
-@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Scale(_Value):
     """n^exponent · x, n the program's first width."""
 
