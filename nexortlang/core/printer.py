@@ -149,6 +149,8 @@ class _Printer:
 
     def _expression(self, v: Value, letters: Letters) -> str:
         match v:
+            case Map(op="mul", args=(Const(array=c), Fluctuation(x=x))) if c.ndim == 0 and c == _per_first_width(x):
+                return self._fluctuation(x)
             case Map():
                 return self._map(v, letters)
             case Avg(x=x, slots=slots):
@@ -158,7 +160,7 @@ class _Printer:
             case Inner():
                 return self._inner(v)
             case Fluctuation(x=x):
-                text = f"sqrt({self._n}) * avg({self._atom(x, {})})"
+                text = self._fluctuation(x)
                 ratio = x.type.width.ratio
                 return text if ratio == 1 else f"{number(float(ratio) ** 0.5)} * ({text})"
             case Gather(x=x, index=index):
@@ -198,6 +200,9 @@ class _Printer:
             index = np.unravel_index(v.members, shape)
             name += "[" + ", ".join(positions(np.asarray(axis)) for axis in index) + "]"
         return f"{name}.T" if v.transposed else name
+
+    def _fluctuation(self, x: Value) -> str:
+        return f"sqrt({self._n}) * avg({self._atom(x, {})})"
 
     # -- finite axes
 
@@ -297,8 +302,15 @@ def _has_line(v: Value) -> bool:
             return values.ndim > 0
         case Rename():
             return False
+        case Fluctuation(x=x):
+            return x.type.width.ratio == 1
         case _:
             return len(v.type.axes) <= 2
+
+
+def _per_first_width(x: Value) -> float:
+    """What makes √n · avg(x), n the first width, of the Fluctuation, whose factor is the root of x's own width."""
+    return float(x.type.width.ratio) ** -0.5
 
 
 def _constant_level(v: Value) -> float | None:
