@@ -7,6 +7,7 @@ Rename is the choice of index letters. Shows of a loop's passes come one after t
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from math import prod
@@ -35,6 +36,7 @@ from nexortlang.core.program import (
     Show,
     Value,
     Width,
+    operands,
 )
 from nexortlang.core.surface_text import (
     INDEX_NAMES,
@@ -68,7 +70,10 @@ class _Printer:
         self.widths: dict[Width, str] = {w: names.fresh(w.name, "n") for w in program.widths}
         used = {v.matrix: None for v in self.live if isinstance(v, MatMul)}
         self.matrices: dict[Matrix, str] = {m: names.fresh(m.name, "W") for m in program.matrices if m in used}
-        self.names = {v.id: names.fresh(_hint(v), _kind(v)) for v in self.live if _has_line(v)}
+        readers = Counter(a.id for v in self.live for a in operands(v)) + Counter(v.id for v in targets)
+        bracketed = {v.x.id for v in self.live if isinstance(v, Fluctuation) and _bracket(v.x) and readers[v.x.id] == 1}
+        lines = [v for v in self.live if _has_line(v) and v.id not in bracketed]
+        self.names = {v.id: names.fresh(_hint(v), _kind(v)) for v in lines}
 
     def lines(self) -> Iterator[str]:
         first = self.program.widths[0] if self.program.widths else None
@@ -202,6 +207,9 @@ class _Printer:
         return f"{name}.T" if v.transposed else name
 
     def _fluctuation(self, x: Value) -> str:
+        sides = _bracket(x)
+        if sides and x.id not in self.names:
+            return f"sqrt({self._n}) * <{self._atom(sides[0], {})}|{self._atom(sides[1], {})}>"
         return f"sqrt({self._n}) * avg({self._atom(x, {})})"
 
     # -- finite axes
@@ -306,6 +314,15 @@ def _has_line(v: Value) -> bool:
             return x.type.width.ratio == 1
         case _:
             return len(v.type.axes) <= 2
+
+
+def _bracket(x: Value) -> tuple[Value, Value] | None:
+    """The two vectors whose product x is, if their inner product has x's entries."""
+    match x:
+        case Map(op="mul", args=(a, c)) if a.type.is_vector and c.type.is_vector and () in (a.type.shape, c.type.shape):
+            return a, c
+        case _:
+            return None
 
 
 def _per_first_width(x: Value) -> float:
