@@ -1,6 +1,6 @@
 """The `nexort` command.
 
-In: the words of the command line. Out: an exit status: 0 done, 1 the program is wrong or an assert failed, 2 the command line is wrong, 3 the
+In: the words of the command line. Out: an exit status: 0 done, 1 the program is wrong, an assert or a verify failed, 2 the command line is wrong, 3 the
 tolerance was not reached; 130 and 141 as shells have it, interrupted and nobody reading. Guarantees: never a traceback, unless
 NEXORT_DEBUG=1 asks for it.
 """
@@ -67,6 +67,8 @@ def _command(arguments: Arguments, console: Console) -> int:
             return _check(arguments, console)
         case "core":
             return _core(arguments, console)
+        case "simulate" | "verify":
+            return _experiment(arguments, console)
         case "explain":
             console.answer(_lesson(arguments.target, console.width))
         case "help":
@@ -112,6 +114,19 @@ def _core(arguments: Arguments, console: Console) -> int:
     console.answer(to_nxt(outcome.program))
     console.complain(outcome.diagnostics)
     return _status(outcome.diagnostics)
+
+
+def _experiment(arguments: Arguments, console: Console) -> int:
+    """Runs at finite width, alone or against the limit."""
+    from nexortlang import cli_finite
+
+    source, asked = read_source(arguments.target), _request(arguments)
+    command = cli_finite.simulate if arguments.command == "simulate" else cli_finite.verify
+    found = command(source, asked, arguments, console)
+    if found.simulation is None and found.comparison is None:
+        return _refuse(found.diagnostics, console)
+    console.complain(found.diagnostics)
+    return _status(found.diagnostics)
 
 
 def _lesson(code: str, width: int) -> str:

@@ -18,11 +18,18 @@ from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.report.console import ColorChoice
 from nexortlang.settings import DEFAULT_MAX_STEPS
 
-Command = Literal["run", "check", "core", "explain", "repl", "help", "version"]
-_WITH_FILE = ("check", "core")
+Command = Literal["run", "check", "core", "simulate", "verify", "explain", "repl", "help", "version"]
+Dtype = Literal["float64", "float32"]
+_WITH_FILE = ("check", "core", "simulate", "verify")
+_ONLY_FOR = {
+    "width": ("simulate",),
+    "widths": ("verify",),
+    "seeds": ("simulate", "verify"),
+    "dtype": ("simulate", "verify"),
+    "plot": ("verify",),
+}
+"""Options that only some commands have."""
 LATER = {
-    "simulate": "running at finite width",
-    "verify": "comparison with finite widths",
     "derive": "the derivation in bra-ket notation",
     "fmt": "the formatter",
     "lsp": "the language server",
@@ -35,13 +42,15 @@ Tensor Programs, run at infinite width.
   nexort FILE            check the program, compute its limit, print a report
   nexort check FILE      check it only
   nexort core FILE       print the core program, itself valid .nxt
+  nexort simulate FILE   run it at finite width, several times
+  nexort verify FILE     compare its limit with runs at growing widths
   nexort explain [CODE]  the lesson behind a diagnostic, or the list of all
   nexort [repl]          type a program line by line
 
 FILE is - for standard input; a file whose name is a command is reached as ./check.
 """
 _EPILOG = """\
-Exit status: 0 done; 1 the program is wrong or an assert failed; 2 the command line is wrong;
+Exit status: 0 done; 1 the program is wrong, an assert or a verify failed; 2 the command line is wrong;
 3 the tolerance was not reached.
 """
 
@@ -60,6 +69,11 @@ class Arguments:
     json: bool = False
     quiet: bool = False
     color: ColorChoice = "auto"
+    width: int | None = None
+    widths: tuple[int, ...] | None = None
+    seeds: int | None = None
+    dtype: Dtype = "float64"
+    plot: str = ""
 
 
 def read_arguments(words: Sequence[str]) -> Arguments:
@@ -73,10 +87,9 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         raise _bad(
             f"there is no option {unknown[0]}", _suggestion(unknown[0], [o for o in _option_names() if o != "-h"])
         )
-    if found.plot is not None:
-        raise _bad(f"--plot: version {__version__} has no plots yet", "--json prints the numbers to plot")
     command: Command
     command, target = ("version", "") if found.version else ("help", "") if found.help else _command(names)
+    _require_fitting(command, found)
     return Arguments(
         command,
         target,
@@ -88,6 +101,11 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         found.json,
         found.quiet,
         found.color,
+        found.width,
+        found.widths,
+        found.seeds,
+        found.dtype or "float64",
+        found.plot or "",
     )
 
 
@@ -105,9 +123,9 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             return "explain", ""
         case ["explain", code]:
             return "explain", code
-        case [("check" | "core") as command, file]:
+        case [("check" | "core" | "simulate" | "verify") as command, file]:
             return command, file
-        case [("check" | "core") as command]:
+        case [("check" | "core" | "simulate" | "verify") as command]:
             raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
         case [file]:
             return "run", file
@@ -119,6 +137,22 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             raise _bad(
                 f"expected one file, found {' '.join(names)}", _suggestion(names[0], [*_WITH_FILE, "explain", "repl"])
             )
+
+
+def _require_fitting(command: Command, found: argparse.Namespace) -> None:
+    """Refuses options of other commands, and what cannot be compared."""
+    for option, commands in _ONLY_FOR.items():
+        if getattr(found, option) is not None and command not in commands:
+            instead = "--widths" if option == "width" else "--width" if option == "widths" else ""
+            hint = f"`nexort {command}` has {instead}" if instead and command in ("simulate", "verify") else ""
+            raise _bad(f"--{option} is an option of {' and '.join(f'`nexort {c}`' for c in commands)}", hint)
+    if command == "verify" and found.seeds == 1:
+        raise _bad("--seeds: expected at least 2 to verify, found 1", "one run does not tell how much runs differ")
+    if command == "verify" and found.widths is not None and len(found.widths) < 2:
+        raise _bad(
+            f"--widths: expected at least two widths, found {found.widths[0]}",
+            "how results change with the width is what tells their limit: --widths 256,512,1024",
+        )
 
 
 # ---------------------------------------------------------------------------- options
@@ -166,7 +200,25 @@ def _parser() -> _Parser:
         help=f"statements a program may run (default {DEFAULT_MAX_STEPS})",
     )
     add("--json", action="store_true", help="print one JSON object; diagnostics too")
-    add("--plot", metavar="FILE", help="not in this version")
+    add(
+        "--width",
+        type=_count,
+        metavar="N",
+        help="simulate: the size of the first width (default 1024); others in ratio",
+    )
+    add(
+        "--widths",
+        type=_counts,
+        metavar="N,N,…",
+        help="verify: sizes of the first width (default 256,512,1024,2048)",
+    )
+    add("--seeds", type=_count, metavar="N", help="simulate, verify: runs at each width (default 10 and 20)")
+    add(
+        "--dtype",
+        choices=["float64", "float32"],
+        help="simulate, verify: the numbers to compute with (default float64)",
+    )
+    add("--plot", metavar="FILE", help="verify: convergence as an .svg picture")
     add("--quiet", action="store_true", help="no report, no progress, no warnings: errors and the exit status only")
     add(
         "--color",
@@ -222,6 +274,11 @@ def _positive(text: str) -> float:
 
 def _count(text: str) -> int:
     return _number(_whole, text, "a whole number of at least 1", lambda k: k >= 1)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas, in increasing order, each once."""
+    return tuple(sorted({_count(part.strip()) for part in text.split(",")}))
 
 
 def _seed(text: str) -> int:

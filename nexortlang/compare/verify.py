@@ -100,10 +100,11 @@ class Comparer:
     def comparison(self) -> Comparison:
         """The verdict over all widths."""
         widths = sorted(self._measured)
-        compared = [
-            self._compare(widths, rate, method, [self._measured[n][k] for n in widths])
-            for k, (rate, method) in enumerate(self._statements())
-        ]
+        with np.errstate(all="ignore"):  # what overflows at finite width is no number, and disagrees
+            compared = [
+                self._compare(widths, rate, method, [self._measured[n][k] for n in widths])
+                for k, (rate, method) in enumerate(self._statements())
+            ]
         count = sum(p.limits.size for c in compared for p in c.parts)
         return Comparison(tuple(widths), self._seeds, compared, count, threshold(count))
 

@@ -52,4 +52,15 @@ LESSONS: dict[str, Lesson] = {
         wrong="",
         right="",
     ),
+    "NX306": Lesson(
+        title="Finite widths disagree with the limit",
+        why=(
+            "`nexort verify` runs the program at several widths, extrapolates what it shows to infinite width, and compares that with the limit, with "
+            "the errors of both sides. A number is called wrong when it is so many standard errors away that chance explains it in one of a "
+            "hundred programs at most. Either the widths are too small for the extrapolation (deep or unstable programs need larger ones), or the "
+            "limit is wrong: then please report it together with the program."
+        ),
+        wrong="",
+        right="",
+    ),
 }

@@ -22,21 +22,23 @@ if TYPE_CHECKING:
 
 def results(shown: Sequence[Shown], file: str, seed: int, diagnostics: Iterable[Diagnostic] = ()) -> str:
     """The whole answer; `diagnostics` is there only when there are some."""
-    found = _diagnostics(diagnostics)
+    found = listed(diagnostics)
     answer = {"nexort": __version__, "file": file, "seed": seed, "results": [_result(s) for s in shown]}
-    return _text(answer | ({"diagnostics": found} if found else {}))
+    return text(answer | ({"diagnostics": found} if found else {}))
 
 
 def mistakes(diagnostics: Iterable[Diagnostic]) -> str:
     """Diagnostics alone, when there is nothing else to tell."""
-    return _text({"diagnostics": _diagnostics(diagnostics)})
+    return text({"diagnostics": listed(diagnostics)})
 
 
-def _text(answer: Mapping[str, Any]) -> str:
+def text(answer: Mapping[str, Any]) -> str:
+    """One object on one line."""
     return json.dumps(answer, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _diagnostics(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+def listed(diagnostics: Iterable[Diagnostic]) -> list[dict[str, Any]]:
+    """Each diagnostic once."""
     return [_diagnostic(d) for d in dict.fromkeys(diagnostics)]
 
 
@@ -60,14 +62,14 @@ def _result(s: Shown) -> dict[str, Any]:
 
     a = s.answer
     head: dict[str, Any] = {"name": s.name, "line": s.span.line, "kind": s.kind, "shape": list(s.shape)}
-    tail = {"stderr": _nested(a.stderr), "method": a.method}
+    tail = {"stderr": nested(a.stderr), "method": a.method}
     if not isinstance(a, Distribution):
-        return head | {"value": _nested(a.value)} | tail
-    quantiles = {repr(p): _nested(a.quantiles[p]) for p in sorted(a.quantiles)}
-    return head | {"mean": _nested(a.mean), "variance": _nested(a.variance), "quantiles": quantiles} | tail
+        return head | {"value": nested(a.value)} | tail
+    quantiles = {repr(p): nested(a.quantiles[p]) for p in sorted(a.quantiles)}
+    return head | {"mean": nested(a.mean), "variance": nested(a.variance), "quantiles": quantiles} | tail
 
 
-def _nested(array: np.ndarray) -> Any:
+def nested(array: np.ndarray) -> Any:
     """Nested lists of floats; what is no number becomes null."""
     return _finite(array.tolist())
 

@@ -1,0 +1,53 @@
+"""`nexort simulate` and `nexort verify`.
+
+In: the arguments, a request, a console. Out: an exit status, as in `cli`: 1 if limit and finite widths disagree.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from nexortlang import experiments
+from nexortlang.driver import Request
+from nexortlang.experiments import Experiment
+from nexortlang.finite.simulate import Settings
+from nexortlang.options import Arguments
+from nexortlang.report.console import Console, Progress
+from nexortlang.source import Source
+
+WIDTH, SEEDS = 1024, 10
+WIDTHS, VERIFY_SEEDS = (256, 512, 1024, 2048), 20
+
+
+def simulate(source: Source, request: Request, arguments: Arguments, console: Console) -> Experiment:
+    """Runs the program and prints what it shows."""
+    from nexortlang.report import simulation
+
+    settings = Settings(arguments.seeds or SEEDS, arguments.seed, arguments.dtype)
+    with Progress(console.quiet) as progress:
+        found = experiments.simulate(source, request, settings, arguments.width or WIDTH, progress)
+    if found.program is not None and found.simulation is not None:
+        if console.json:
+            console.answer(
+                simulation.as_json(found.program, found.simulation, settings, source.name, found.diagnostics)
+            )
+        else:
+            console.say(simulation.report(found.program, found.simulation, settings, console.width))
+    return found
+
+
+def verify(source: Source, request: Request, arguments: Arguments, console: Console) -> Experiment:
+    """Compares the program's limit with its runs, prints the verdict and draws the plot."""
+    from nexortlang.report import comparison, plot
+
+    settings = Settings(arguments.seeds or VERIFY_SEEDS, arguments.seed, arguments.dtype)
+    with Progress(console.quiet) as progress:
+        found = experiments.verify(source, request, settings, arguments.widths or WIDTHS, progress)
+    if found.shown is not None and found.comparison is not None:
+        if console.json:
+            console.answer(comparison.as_json(found.shown, found.comparison, settings, source.name, found.diagnostics))
+        else:
+            console.say(comparison.report(found.shown, found.comparison, console.width))
+        if arguments.plot:
+            Path(arguments.plot).write_text(plot.svg(found.shown, found.comparison, source.name), encoding="utf-8")
+    return found
