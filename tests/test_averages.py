@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -254,3 +255,23 @@ def test_what_does_not_fluctuate_says_why(world: World) -> None:
         result = scaled(b, scalar, HALF)
         assert isinstance(result, Scale) and result.type.power == HALF
         assert reason in why_not(b, scalar)
+
+
+@pytest.mark.parametrize(
+    ("output", "mean"),
+    [
+        ("sqrt(n) * <v | h + v/sqrt(n)>", "1"),
+        ("sqrt(n) * <v + 2*h/sqrt(n) | h - 3*v/sqrt(n)>", "2*<h|h> - 3"),
+        ("sqrt(n) * sum(avg((v - w/sqrt(n)) * [h, w]))", "-1"),
+    ],
+)
+def test_terms_of_lower_power_are_brought_back(output: str, mean: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """√n<v|x> multiplies what vanishes in x beside its other terms: it counts again, at every width and in the limit."""
+    from nexortlang.cli import main
+
+    file = tmp_path / "program.nxt"
+    file.write_text(
+        "width n\nx[n] ~ normal(0, 1)\nW[n, n] ~ normal(0, 1/n)\nv[n] ~ normal(0, 1)\nw[n] ~ normal(0, 1)\nh = tanh(W @ x)\n"
+        f"f = {output}\nassert f ~= {mean} within 1e-9\n"
+    )
+    assert main([str(file)]) == 0, capsys.readouterr().err

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import partial
+from functools import partial, reduce
 from math import prod
 
 import numpy as np
@@ -31,6 +31,7 @@ from nexortlang.core.program import (
     Value,
     Width,
 )
+from nexortlang.elaborate.averages import average
 
 HALF = Fraction(1, 2)
 
@@ -108,9 +109,9 @@ def _combined(b: Builder, v: Value, e: Fraction) -> Value:
         case Reduce(op="sum", x=x, axis=axis):
             return b.reduce("sum", _combination(b, x, e), axis)
         case Avg(x=x) if x.type.is_vector:
-            return _fluctuation(b, x, e)
+            return _brought_back(b, x, e)
         case Inner(spec=spec, x=x, y=y):
-            return _fluctuation(b, _entrywise(b, spec, x, y), e)
+            return _brought_back(b, _entrywise(b, spec, x, y), e)
         case Fluctuation():
             raise _ObstacleError(f"{_called(v)} is of order 1 already")
         case _:
@@ -128,6 +129,39 @@ def _one_of(b: Builder, args: tuple[Value, Value], e: Fraction, join: Callable[[
         except _ObstacleError as reason:
             reasons.append(str(reason))
     raise _ObstacleError(reasons[0])
+
+
+def _brought_back(b: Builder, x: Value, e: Fraction) -> Value:
+    """n^e · avg(x); terms of x of lower power, which vanish beside the others in x, count once multiplied."""
+    try:
+        return _fluctuation(b, x, e)
+    except _ObstacleError:
+        terms = _terms(b, x)
+        if len(terms) == 1:
+            raise
+    return reduce(b.add, (_combination(b, average(b, term, (0,)), e) for term in terms))
+
+
+def _terms(b: Builder, x: Value) -> list[Value]:
+    """A vector as a sum, taken apart wherever terms of several powers of n meet."""
+    match x:
+        case Map(op="add" | "sub" as op, args=(left, right)):
+            parts, others = (_terms(b, b.broadcast(side, x.type.shape)) for side in (left, right))
+            if left.type.power == right.type.power and len(parts) == len(others) == 1:
+                return [x]
+            return parts + (others if op == "add" else [b.map("neg", t) for t in others])
+        case Map(op="neg", args=(inner,)):
+            return [b.map("neg", t) for t in _terms(b, inner)]
+        case Map(op="mul", args=(left, right)):
+            return [b.mul(s, t) for s in _terms(b, left) for t in _terms(b, right)]
+        case Scale(x=inner, exponent=exponent):
+            return [b.scale(t, exponent) for t in _terms(b, inner)]
+        case Gather(x=inner, index=index):
+            return [b.gather(t, index) for t in _terms(b, inner)]
+        case Reduce(op="sum", x=inner, axis=axis):
+            return [b.reduce("sum", t, axis) for t in _terms(b, inner)]
+        case _:
+            return [x]
 
 
 def _entrywise(b: Builder, spec: str, x: Value, y: Value) -> Value:

@@ -11,8 +11,11 @@ randomisation then consists of many whole runs with one draw each (scenarios), a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -185,9 +188,8 @@ class _Sampler:
 
     def _level(self, count: int) -> Level:
         samples: list[list[np.ndarray]] = [[] for _ in self._targets]
-        for replicate in range(REPLICATES):
-            self._progress(f"{count} particles: randomisation {replicate + 1} of {REPLICATES}")
-            for kept, sample in zip(samples, self._replicate(count, replicate), strict=True):
+        for replicate in self._replicates(count):
+            for kept, sample in zip(samples, replicate, strict=True):
                 kept.append(sample)
         statistics = []
         pooled: list[np.ndarray | None] = []
@@ -198,6 +200,21 @@ class _Sampler:
             statistics.append(statistic)
             pooled.append(np.concatenate(replicates) if kind == "distribution" else None)
         return Level(count, statistics, pooled)
+
+    def _replicates(self, count: int) -> Iterator[list[np.ndarray]]:
+        """All randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
+        workers = min(os.cpu_count() or 1, REPLICATES, self._abreast(count))
+        pool = ThreadPoolExecutor(workers)
+        try:
+            for replicate, found in enumerate(pool.map(partial(self._replicate, count), range(REPLICATES))):
+                self._progress(f"{count} particles: randomisation {replicate + 1} of {REPLICATES} done")
+                yield found
+        finally:
+            pool.shutdown(cancel_futures=True)  # interrupted: what has not begun does not begin
+
+    def _abreast(self, count: int) -> int:
+        """How many randomisations fit into memory at once, at least one."""
+        return max(1, int(MEMORY_SHARE * available_memory() / (self._bytes(count, self._plan_at(count)) + 1)))
 
     def _replicate(self, count: int, replicate: int) -> list[np.ndarray]:
         """One randomisation: for each target its particles, draws or value, with that axis first."""
