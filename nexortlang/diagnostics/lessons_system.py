@@ -22,7 +22,7 @@ LESSONS: dict[str, Lesson] = {
     "NX503": Lesson(
         "load() of what it may not read",
         "A program from somebody else should be safe to run, so load() reads only .csv and .npy files, and only in the program's own folder and "
-        "below it: no absolute names, no .., no links that lead out. Copy the data beside the program. A file that is not there has the same code.",
+        "below it: no absolute names, no .., no links that lead out. Copy the data beside the program.",
         'const X = load("../digits.csv")\nshow mean(X)\n',
         'const X = load("digits.csv")\nshow mean(X)\n',
     ),

@@ -13,7 +13,7 @@ import numpy as np
 
 from nexortlang.core.program import Value, Width
 from nexortlang.diagnostics import NexortError
-from nexortlang.elaborate import matrices, subscripts, training
+from nexortlang.elaborate import matrices, subscripts
 from nexortlang.elaborate.arithmetic import (
     apply_op,
     const,
@@ -294,6 +294,17 @@ def _avg(cx: Context, call: ast.Call) -> Surface:
     return matrices.avg(cx, arguments(cx, call, "avg", "x")["x"], call.span)
 
 
+def _training(name: str) -> Callable[[Context, ast.Call], Surface]:
+    """grad, stop or ntk; backpropagation is loaded when it is first asked for."""
+
+    def run(cx: Context, call: ast.Call) -> Surface:
+        from nexortlang.elaborate import training
+
+        return training.FUNCTIONS[name](cx, call)
+
+    return run
+
+
 def _only_shown(name: str) -> Callable[[Context, ast.Call], Surface]:
     def run(cx: Context, call: ast.Call) -> Surface:
         raise error("NX111", f"{name}(…) stands only right after show", call.span, hint=f"show {name}(x)")
@@ -320,9 +331,9 @@ def _table() -> dict[str, Surface]:
         "avg": _avg,
         "dist": _only_shown("dist"),
         "cov": _only_shown("cov"),
-        "grad": training.grad,
-        "stop": training.stop,
-        "ntk": training.ntk,
+        "grad": _training("grad"),
+        "stop": _training("stop"),
+        "ntk": _training("ntk"),
     }
     for op in OPS.values():
         if not op.infix and op.name not in NOT_CALLABLE:

@@ -137,3 +137,6 @@ def ntk(cx: Context, call: ast.Call) -> Surface:
         )
     )
     raise Silenced
+
+
+FUNCTIONS = {"grad": grad, "stop": stop, "ntk": ntk}
