@@ -86,7 +86,7 @@ def covariance(v: Value, fetch: Callable[[Value], np.ndarray], n: int, memo: dic
     for terms in _parts(v, fetch, n, memo).values():
         flat = np.broadcast_to(terms, (len(terms), *shape)).reshape(len(terms), -1)
         total += flat.T @ flat
-    return total.reshape(*shape, *shape)
+    return total.reshape((*shape, *shape))
 
 
 def _parts(v: Value, fetch: Callable[[Value], np.ndarray], n: int, memo: dict[int, bool]) -> Parts:
