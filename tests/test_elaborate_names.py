@@ -157,6 +157,7 @@ def test_settings_of_anything_else_are_refused() -> None:
     _, mistakes = elaborated("const lr = 0.1\nx = 1\nshow x\n", settings={"l": 1.0, "x": 2.0})
     assert [(d.code, d.span) for d in mistakes] == [("NX112", None)] * 2
     assert mistakes[0].hint == "did you mean lr?"
+    assert [d.code for d in elaborated("const a = 1\n", settings={"a": [[1.0], [1.0, 2.0]]})[1]] == ["NX508"]
 
 
 # ---------------------------------------------------------------------------- modules and files

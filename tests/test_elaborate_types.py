@@ -239,6 +239,13 @@ def test_the_power_of_an_update_of_a_matrix() -> None:
     assert codes(start + "x += n * x\n") == [("NX224", 5)]
     assert codes(start + tangent + "x += x / sqrt(n)\n") == []
     assert codes(start + "W *= n\n") == [("NX222", 5)]
+    family = "width n\nF[n, n, 3] ~ normal(0, 1/n)\nG[n, n, 2] ~ normal(0, 1/n)\nX[n, 2] ~ normal(0, 1)\n"
+    assert codes(family + "F[i, j] += X[i] * X[j] / n\n") == [("NX209", 5)]
+    assert codes(family + "F *= [1, 2]\n") == [("NX209", 5)]
+    assert codes(family + "F[0:2] = F\n") == [("NX209", 5)]
+    assert codes(family + "F = F + G\n") == [("NX209", 5)]
+    assert codes(family + "F[ll] *= 2\n") == [("NX101", 5)]
+    assert codes(family + "X = F[ll] @ X\n") == [("NX101", 5)]
 
 
 # ---------------------------------------------------------------------------- shows

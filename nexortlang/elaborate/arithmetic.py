@@ -214,6 +214,14 @@ def broadcast_shape(operands: Sequence[At], span: Span) -> tuple[int, ...]:
         ) from None
 
 
+def fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
+    """Whether a finite shape broadcasts to another one."""
+    try:
+        return np.broadcast_shapes(shape, into) == into
+    except ValueError:
+        return False
+
+
 def require_memory(shape: Sequence[int], span: Span) -> None:
     """Refuses an array that the machine cannot hold."""
     size = 8

@@ -69,6 +69,9 @@ def read(cx: Context, at: At, items: Items, span: Span) -> tuple[Surface, int]:
     value = at.value
     if isinstance(value, Operator):
         if not value.is_outer:
+            names = leading_indices(cx, items)
+            if len(names) == 1 and names[0].id not in cx.frame.indices:
+                raise cx.unknown_name(names[0])
             raise matrix_entry(at, span)
         value = operators.entries(cx.builder, value)
     if not is_core(value) or value.type.is_scalar:

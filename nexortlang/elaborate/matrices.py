@@ -71,7 +71,7 @@ def matmul(cx: Context, left: At, right: At, span: Span) -> Surface:
                 f"expected a matrix on the left of @, found {a_kind(left.value)}",
                 span,
                 *blame(left, right),
-                hint=f"a row vector times a matrix is {right.text}.T @ {left.text}",
+                hint=f"a row vector times a matrix is {_transposed_text(right.text)} @ {left.text}",
             )
         case "matrix", _:
             m = as_operator(cx, left)
@@ -98,6 +98,10 @@ def matmul(cx: Context, left: At, right: At, span: Span) -> Surface:
                 hint=f"their inner product is <{left.text}|{right.text}>; avg(x * y) pairs finite axes",
             )
     raise error("NX201", f"@ does not join {a_kind(left.value)} and {a_kind(right.value)}", span, *blame(left, right))
+
+
+def _transposed_text(text: str) -> str:
+    return text.removesuffix(".T") if text.endswith(".T") else f"{text}.T"
 
 
 def apply(cx: Context, matrix: At, x: At, span: Span) -> Value:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
@@ -42,7 +43,10 @@ def elaborate(
 ) -> tuple[Program, list[Diagnostic]]:
     """The core program of a file, and what is wrong with it in the order of the text. `settings` replace top-level consts."""
     settings = dict(settings or {})
-    elaborator = Elaborator(files, settings, max_steps)
+    try:
+        elaborator = Elaborator(files, settings, max_steps)
+    except NexortError as problem:
+        return Program(), list(problem.diagnostics)
     mistakes = _misdirected_settings(module, settings)
     mistakes += elaborator.run(module.body)
     return elaborator.program, mistakes
@@ -91,12 +95,11 @@ class Elaborator:
         cx.diagnostics, cx.steps = [], 0
         cx.frame.targets |= gradient_targets(statements, statements)
         limit = sys.getrecursionlimit()
+        sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
-            sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
-            run_block(cx, statements)
-            cx.report_all(resolve(statements, known={*names, *cx.builtins}))
-        except Stopped:
-            cx.frame = cx.frame.top
+            with suppress(Stopped):
+                run_block(cx, statements)
+                cx.report_all(resolve(statements, known={*names, *cx.builtins}))
         finally:
             sys.setrecursionlimit(limit)
         found = cx.diagnostics

@@ -285,6 +285,8 @@ def _augment(cx: Context, statement: ast.AugAssign) -> None:
     else:
         name, old, index = finite_positions(cx, whole)
         current = At(subscripts.take(cx, old, index, whole.span), whole.span, old.variable)
+    if len(names) == 1 and isinstance(current.value, Operator):
+        raise cx.unknown_name(names[0])
     cx.target = (name.id, () if index is None else index.tobytes())
     at = index_notation.define(cx, names, change, lambda e: evaluate(cx, e)) if names else evaluate(cx, change)
     new = updates.updated(cx, current, statement.op, at, statement.span)

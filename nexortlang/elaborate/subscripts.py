@@ -16,6 +16,7 @@ from nexortlang.elaborate import operators
 from nexortlang.elaborate.arithmetic import (
     const,
     core,
+    fits,
     is_vanishing,
     needs_const,
     number,
@@ -267,11 +268,7 @@ def set_members(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> 
         return _set_matrix(cx, at, index, new, span)
     if isinstance(at.value, Indexed) or isinstance(new.value, Indexed) or not _settable(new.value):
         raise error("NX201", f"expected a member of {at.text}, found {a_kind(new.value)}", new.span, *blame(at, new))
-    try:
-        shape = np.broadcast_shapes(shape_of(new.value), index.shape)
-    except ValueError:
-        shape = (-1,)
-    if shape != index.shape:
+    if not fits(shape_of(new.value), index.shape):
         raise error(
             "NX209",
             f"expected a member of shape {shape_text(index.shape) or '[]'}, found {shape_text(shape_of(new.value))}",
@@ -322,6 +319,6 @@ def _set_matrix(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> 
         or (old.rows, old.cols) != (value.rows, value.cols)
     ):
         raise error("NX201", f"expected {a_kind(at.value)}, found {a_kind(new.value)}", span, *blame(at, new))
-    if np.broadcast_shapes(value.shape, index.shape) != index.shape:
+    if not fits(value.shape, index.shape):
         raise error("NX209", f"expected members of shape {shape_text(index.shape)}", span, *blame(at, new))
     return operators.set_member(cx.builder, old, index, value)

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import numpy as np
-
 from nexortlang.core.program import Fluctuation, Value
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import operators
-from nexortlang.elaborate.arithmetic import core, is_vanishing, number, power_of
+from nexortlang.elaborate.arithmetic import apply_op, core, fits, is_vanishing, number, power_of
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, power_text
 from nexortlang.elaborate.expressions import binary
@@ -65,7 +63,7 @@ def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operato
             span,
             *blame(target, change),
         )
-    if np.broadcast_shapes(entries.type.shape, matrix.shape) != matrix.shape:
+    if not fits(entries.type.shape, matrix.shape):
         raise error(
             "NX209",
             f"expected an update that fits {a_kind(matrix)}, found {a_kind(entries)}",
@@ -73,7 +71,9 @@ def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operato
             *blame(target, change),
         )
     _require_power_of_training(cx, target, change, entries, span)
-    return operators.updated(b, matrix, b.map("neg", entries) if op == "-" else entries)
+    if op == "-":
+        entries = apply_op(cx, "neg", [entries], entries.type.shape)
+    return operators.updated(b, matrix, entries)
 
 
 def _retained(cx: Context, target: At, op: str, factor: At, span: Span) -> Operator:
@@ -88,7 +88,7 @@ def _retained(cx: Context, target: At, op: str, factor: At, span: Span) -> Opera
             *blame(target, factor),
         )
     c = core(cx, factor.value)
-    if np.broadcast_shapes(c.type.shape, matrix.shape) != matrix.shape:
+    if not fits(c.type.shape, matrix.shape):
         raise error("NX209", f"expected a factor that fits {a_kind(matrix)}", span, *blame(target, factor))
     if op == "/":
         c = cx.builder.map("div", cx.builder.const(1.0), c)
