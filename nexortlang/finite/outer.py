@@ -41,16 +41,18 @@ def average(v: Avg, stored: Stored) -> np.ndarray:
     slots = [slot for slot, _ in (*kept, *over)]
     counts = [stored.sizes.of(width) for _, width in (*kept, *over)]
     factors = _factors(v.x, slots, stored)
-    total = np.zeros((counts[0] if kept else 1, *v.type.shape))
+    by_row = bool(kept or factors.of_column)
+    total = np.zeros((counts[0] if by_row else 1, *v.type.shape))
     finite = max(prod(u.type.shape) for u in _lazy_below(factors.inside, stored))
     for box in _boxes(counts, finite):
         block = Block(stored, slots, dict(zip(slots, box, strict=True)))
-        rows = box[0] if kept else slice(0, 1)
-        total[rows] += factors.sum_over(block, bool(kept), len(v.type.shape))
+        rows = box[0] if by_row else slice(0, 1)
+        total[rows] += factors.sum_over(block, by_row, len(v.type.shape))
     for a in factors.of_row:
-        total *= align(np.asarray(stored.arrays[original(a).id]), 1, len(v.type.shape))
+        array = np.asarray(stored.arrays[original(a).id])
+        total *= align(array if a.type.axes else array[None], 1, len(v.type.shape))
     total *= factors.number / prod(counts[len(kept) :])
-    return total if kept else total[0]
+    return total if kept else np.asarray(total.sum(axis=0))
 
 
 def pair_array(v: Value, stored: Stored, dtype: np.dtype[np.floating]) -> np.ndarray:
@@ -100,8 +102,8 @@ class _Product:
     of_row: tuple[Value, ...]
     of_column: tuple[Value, ...]
 
-    def sum_over(self, block: Block, keeps_row: bool, rank: int) -> np.ndarray:
-        """The sum over the block, of a row each or (1, …) of all; finite axes as they broadcast."""
+    def sum_over(self, block: Block, by_row: bool, rank: int) -> np.ndarray:
+        """The sum over the block, of a row each or (1, …) of all; finite axes as they broadcast. With factors of the column, of a row each."""
         values = block.compute(self.inside)
         if self.of_column:
             weights = [align(block.take(a, block.slots[1])[0], 1, rank) for a in self.of_column]
@@ -111,13 +113,13 @@ class _Product:
             flat = values.reshape(values.shape[:2]) @ np.ascontiguousarray(weight).reshape(values.shape[1], -1)
             return np.asarray(flat.reshape(len(flat), *weight.shape[1:]))
         values = np.broadcast_to(values, (*block.lengths(), *values.shape[len(block.slots) :]))
-        axes = tuple(range(1 if keeps_row else 0, len(block.slots)))
+        axes = tuple(range(1 if by_row else 0, len(block.slots)))
         total = values.sum(axis=axes, dtype=float)
-        return align(total if keeps_row else total[None], 1, rank)
+        return align(total if by_row else total[None], 1, rank)
 
 
 def _factors(x: Value, slots: Sequence[int], stored: Stored) -> _Product:
-    """x as a product, where it helps: one slot kept, one averaged."""
+    """x as a product, where it helps: a function of two slots, of which the last is averaged."""
     whole = _Product(1.0, x, (), ())
     if len(slots) != 2 or x in stored:
         return whole
