@@ -17,8 +17,8 @@ from random import Random
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
-from judge import Findings, examine, shrunk  # noqa: E402  (the tests' own, found beside this folder)
-from random_programs import program  # noqa: E402
+from judge import Findings, examine, shrunk
+from random_programs import program
 
 
 def main() -> int:

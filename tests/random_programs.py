@@ -9,79 +9,16 @@ The generator follows types as a reader does: it knows of every name its width, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from math import prod
 from random import Random
 
-import numpy as np
 from hypothesis import strategies as st
+from random_declarations import Declarations, Operator, Vector
+from random_expressions import MOST_ENTRIES, Shape, Term, at, factor, joint
 
-Shape = tuple[int, ...]
-
-MOST_ENTRIES = 6
 MOST_INSTRUCTIONS = 15
-LAWS = ("uniform(0, {v})", "rademacher(0, {v})", "laplace(0, {v})")
-UNARY = {
-    "tanh({e})": 1.0,
-    "erf({e})": 1.0,
-    "relu({e})": 0.0,
-    "sin({e})": 1.0,
-    "cos({e})": 1.0,
-    "abs({e})": 0.0,
-    "sigmoid({e})": 1.0,
-    "gelu({e})": 0.0,
-    "silu({e})": 0.0,
-    "leaky_relu({e}, 0.2)": 0.0,
-    "0.5 * softplus({e})": 0.0,
-    "clip({e}, -1, 1.5)": 1.0,
-    "exp(-({e})^2)": 1.0,
-    "({e}) / (1 + ({e})^2)": 1.0,
-    "log(1 + ({e})^2)": 0.0,
-}
-"""Functions with their bound, 0 for none."""
-JUMPS = ("sign({e})", "step({e})", "({e} > 0.3)", "where({e} > 0, {o}, 0.5)")
-
-
-@dataclass(frozen=True, slots=True)
-class Term:
-    """An expression. `dense`: its coordinate has a density, so that a function may jump there. `solid`: its variance is far from 0."""
-
-    text: str
-    shape: Shape
-    size: float = 1.0
-    degree: int = 1
-    dense: bool = False
-    solid: bool = False
-
-    @property
-    def count(self) -> int:
-        return prod(self.shape)
-
-
-@dataclass(frozen=True, slots=True)
-class Vector:
-    """A named vector. `drawn`: an initial vector."""
-
-    width: str
-    term: Term
-    drawn: bool = False
-
-    @property
-    def name(self) -> str:
-        return self.term.text
-
-
-@dataclass(frozen=True, slots=True)
-class Operator:
-    """A named matrix, rows × cols, or a family of them. `trainable`: updates may change it. `size` bounds what it does to a vector's size."""
-
-    name: str
-    rows: str
-    cols: str
-    family: int = 0
-    size: float = 1.0
-    trainable: bool = True
 
 
 def programs(most: int = MOST_INSTRUCTIONS) -> st.SearchStrategy[str]:
@@ -94,50 +31,8 @@ def program(rng: Random, most: int = MOST_INSTRUCTIONS) -> str:
     return _Writer(rng).program(rng.randrange(1, most + 1))
 
 
-def joint(*shapes: Shape) -> Shape | None:
-    """The shape that finite shapes broadcast to; None if they do not, or to too much."""
-    try:
-        shape = np.broadcast_shapes(*shapes)
-    except ValueError:
-        return None
-    return shape if prod(shape) <= MOST_ENTRIES else None
-
-
-class _Writer:
-    """Writes one program, statement by statement, keeping what names mean. Choices are whole numbers, which shrink well."""
-
-    def __init__(self, rng: Random) -> None:
-        self._rng = rng
-        self._lines: list[str] = []
-        self._indent = ""
-        self._count = 0
-        self._widths: list[str] = []
-        self._vectors: list[Vector] = []
-        self._scalars: list[Term] = []
-        self._gaussians: list[Term] = []
-        self._matrices: list[Operator] = []
-        self._functions: list[str] = []
-        self._outers: list[tuple[str, str, str, Shape]] = []
-        self._readout: list[str] = []
-        self._random_scalars: list[Term] = []
-
-    # -- choices
-
-    def _one_in(self, k: int) -> bool:
-        return self._rng.randrange(k) == k - 1
-
-    def _pick(self, options: Sequence[object]) -> object:
-        return options[self._rng.randrange(len(options))]
-
-    def _number(self, *options: str) -> str:
-        return str(self._pick(options or ("0.5", "0.3", "0.8", "-0.4", "1")))
-
-    def _name(self, stem: str) -> str:
-        self._count += 1
-        return f"{stem}{self._count}"
-
-    def _say(self, line: str) -> None:
-        self._lines.append(self._indent + line)
+class _Writer(Declarations):
+    """Writes one program, statement by statement."""
 
     # -- the program
 
@@ -147,168 +42,6 @@ class _Writer:
             self._statement()
         self._shows()
         return "\n".join(self._lines) + "\n"
-
-    def _declare(self) -> None:
-        self._widths.append("n")
-        self._say("width n")
-        if self._one_in(3):
-            self._widths.append("m")
-            self._say(f"width m = {self._number('2*n', 'n/2', '1.5*n', 'n')}")
-        if self._one_in(8):
-            self._widths.append("p")
-            self._say("width p")
-        for width in self._widths:
-            for _ in range(1 + self._one_in(2)):
-                self._draw_vector(width)
-        for _ in range(self._rng.randrange(1, 4)):
-            self._draw_matrix()
-        if self._one_in(3):
-            width = str(self._pick(self._widths))
-            name = self._name("v")
-            self._say(f"{name}[{width}] ~ {self._number('normal(0, 1)', 'normal(0, 0.5)', 'rademacher(0, 1)')}")
-            self._readout += [name, width]
-        if self._one_in(6):
-            name = self._name("c")
-            self._say(f"{name} ~ normal(0.3, 0.04)")
-            self._random_scalars.append(Term(name, (), 0.4))
-        if self._one_in(4):
-            name = self._name("act")
-            self._say(
-                str(
-                    self._pick(
-                        (
-                            f"def {name}(u, a = 0.7) = tanh(a * u) + 0.1 * u",
-                            f"def {name}(u) = relu(u) - 0.4 * relu(-u)",
-                            f"def {name}(u) =\n    w = sin(u)\n    return w + 0.5 * w^2".replace(") =\n", "):\n"),
-                        )
-                    )
-                )
-            )
-            self._functions.append(name)
-
-    def _draw_vector(self, width: str) -> None:
-        name = self._name("x")
-        kind = self._rng.randrange(12)
-        shape: Shape = ()
-        dense = True
-        match kind:
-            case 0 | 1 | 2:
-                law = f"[{width}] ~ normal(0, 1)"
-            case 3:
-                law = f"[{width}] ~ normal(0.4, 0.7)"
-            case 4:
-                law, shape = f"[{width}, 2] ~ normal(0, [[1, 0.5], [0.5, 0.8]])", (2,)
-            case 5:
-                law, shape = f"[{width}, 3] ~ normal([0.5, 0, -0.5], [0.5, 1, 0.2])", (3,)
-            case 6:
-                law, shape = f"[{width}, 2] ~ normal(0.2, 1)", (2,)
-            case 7:
-                law = f"[{width}] ~ uniform(low=-1, high=1.5)"
-            case 8:
-                law, dense = f"[{width}] ~ rademacher(0, 1)", False
-            case 9:
-                law = f"[{width}] ~ laplace(0.1, 0.5)"
-            case 10:
-                law, dense = f"[{width}] ~ bernoulli(0.4)", False
-            case _:
-                embedding = self._name("U")
-                self._say(f"{embedding}[{width}, 3] ~ normal(0, 1/3)")
-                self._say(f"{name} = {embedding} @ [[1, 0], [0.5, 1], [-1, 0.3]]")
-                self._vectors.append(Vector(width, Term(name, (2,), 1.0, 1, True, True)))
-                return
-        self._say(name + law)
-        self._vectors.append(Vector(width, Term(name, shape, 1.0, 1, dense, True), drawn=True))
-
-    def _draw_matrix(self) -> None:
-        rows, cols = (str(self._pick(self._widths)) for _ in range(2))
-        name = self._name("W")
-        over = cols if self._one_in(4) is False else rows
-        family = self._rng.randrange(2, 4) if self._one_in(4) else 0
-        variance = f"{self._number('1', '0.5', '1', '1.5')}/{over}"
-        law = str(self._pick(LAWS)).format(v=variance) if self._one_in(4) else f"normal(0, {variance})"
-        dims = ", ".join([rows, cols, *([str(family)] if family else [])])
-        self._say(f"{name}[{dims}] ~ {law}")
-        self._matrices.append(Operator(name, rows, cols, family, 1.5))
-
-    # -- expressions
-
-    def _vector_terms(self, width: str) -> list[Term]:
-        return [v.term for v in self._vectors if v.width == width]
-
-    def _scalar_terms(self) -> list[Term]:
-        return self._scalars[-4:]
-
-    def _expression(self, atoms: Sequence[Term], depth: int, within: Shape | None = None) -> Term:
-        """A random entrywise expression of size about 1. `within`: a shape that its shape must broadcast into."""
-        usable = [a for a in atoms if within is None or joint(a.shape, within) == within]
-        if not usable:
-            return Term("0.4", (), 0.4, 0)
-        return self._normalised(self._free(usable, depth))
-
-    def _free(self, atoms: Sequence[Term], depth: int) -> Term:
-        atom = atoms[self._rng.randrange(len(atoms))]
-        if depth == 0:
-            return atom
-        kind = self._rng.randrange(10)
-        if kind <= 3:
-            return self._applied(self._free(atoms, depth - 1))
-        if kind == 4 and atom.dense:
-            other = self._free(atoms, depth - 1)
-            return self._jump(atom, other)
-        if kind <= 7:
-            return self._joined(self._free(atoms, depth - 1), self._free(atoms, depth - 1))
-        e = self._free(atoms, depth - 1)
-        number = self._number()
-        if kind == 8:
-            return replace(e, text=f"{number} * {_factor(e.text)}", size=abs(float(number)) * e.size)
-        return Term(f"({e.text} + {_signed(number)})", e.shape, e.size + abs(float(number)), e.degree, e.dense, e.solid)
-
-    def _applied(self, e: Term) -> Term:
-        if self._functions and self._one_in(4):
-            return Term(f"{self._functions[0]}({e.text})", e.shape, e.size * 1.5, e.degree)
-        form = str(self._pick(list(UNARY)))
-        bound = UNARY[form]
-        solid = e.dense and form.startswith(("tanh", "erf", "relu", "abs", "cos", "leaky"))
-        size = min(bound, e.size) if bound else e.size
-        return Term(form.format(e=e.text), e.shape, max(size, 0.5), 0 if bound else e.degree, False, solid)
-
-    def _jump(self, e: Term, other: Term) -> Term:
-        form = str(self._pick(JUMPS))
-        if "{o}" not in form:
-            return Term(form.format(e=e.text), e.shape, 1.0, 0, False, True)
-        shape = joint(e.shape, other.shape)
-        if shape is None:
-            return Term(f"sign({e.text})", e.shape, 1.0, 0, False, True)
-        return Term(form.format(e=e.text, o=other.text), shape, max(0.5, other.size), other.degree)
-
-    def _joined(self, a: Term, b: Term) -> Term:
-        shape = joint(a.shape, b.shape)
-        if shape is None:
-            return a
-        match self._rng.randrange(6):
-            case 0 | 1:
-                return Term(f"({a.text} + {b.text})", shape, a.size + b.size, max(a.degree, b.degree))
-            case 2:
-                return Term(f"({a.text} - {_factor(b.text)})", shape, a.size + b.size, max(a.degree, b.degree))
-            case 3 | 4 if a.degree + b.degree <= 2:
-                return Term(f"{_factor(a.text)} * {_factor(b.text)}", shape, a.size * b.size * 1.3, a.degree + b.degree)
-            case 5:
-                name = self._number("max", "min")
-                return Term(f"{name}({a.text}, {b.text})", shape, max(a.size, b.size), max(a.degree, b.degree))
-            case _:
-                return Term(
-                    f"({a.text} + {b.text}) / sqrt(1 + 0.5 * {_factor(b.text)}^2)",
-                    shape,
-                    a.size + 1.5,
-                    max(1, a.degree),
-                )
-
-    def _normalised(self, e: Term) -> Term:
-        if e.size <= 2.0 and e.degree <= 2:
-            return e
-        if e.degree > 1 or self._one_in(2):
-            return Term(f"{self._number('tanh', 'erf', 'sin')}({e.text})", e.shape, 1.0, 0)
-        return Term(f"({e.text}) / {e.size:.3g}", e.shape, 1.0, e.degree, e.dense)
 
     # -- statements
 
@@ -325,7 +58,7 @@ class _Writer:
             self._update_vector,
             self._loop,
             self._bilinear,
-            self._gradient,
+            *[self._gradient] * 2,
         ]
         self._rng.choice(kinds)()
 
@@ -351,7 +84,7 @@ class _Writer:
             if joint(s.shape, e.shape) == e.shape:
                 e = replace(
                     e,
-                    text=f"{e.text} + {s.text}" if self._one_in(2) else f"(0.6 + {s.text}) * {_factor(e.text)}",
+                    text=f"{e.text} + {s.text}" if self._one_in(2) else f"(0.6 + {s.text}) * {factor(e.text)}",
                     size=e.size + s.size,
                 )
                 e = self._normalised(replace(e, dense=False, solid=False))
@@ -380,10 +113,10 @@ class _Writer:
         if self._one_in(8) and not family:
             back = f"{text[:-2]}" if text.endswith(".T") else f"{text}.T"
             self._bind(
-                cols, Term(f"0.5 * ({back} @ {text} @ {_factor(operand)})", shape, x.size * 1.5, 1, solid, solid), "h"
+                cols, Term(f"0.5 * ({back} @ {text} @ {factor(operand)})", shape, x.size * 1.5, 1, solid, solid), "h"
             )
             return None
-        self._bind(rows, Term(f"{text} @ {_factor(operand)}", shape, x.size * size * 0.9, 1, solid, solid), "h")
+        self._bind(rows, Term(f"{text} @ {factor(operand)}", shape, x.size * size * 0.9, 1, solid, solid), "h")
         return None
 
     def _matmul_plain(self) -> None:
@@ -457,10 +190,10 @@ class _Writer:
         """OuterNonlin of order 1 or, seldom, 2: in index notation."""
         x = self._any_vector()
         y, z = self._any_vector(), self._any_vector()
-        pair = (_at(x.term, "i"), _at(y.term, "j"))
+        pair = (at(x.term, "i"), at(y.term, "j"))
         body = self._pair_body(*pair)
         if self._one_in(5):
-            body = self._pair_body(body, _at(z.term, "k"))
+            body = self._pair_body(body, at(z.term, "k"))
             body = self._normalised(body)
             form = self._number("avg[j](avg[k]({e}))", "avg[j, k]({e})")
         else:
@@ -476,25 +209,11 @@ class _Writer:
         self._say(f"{name}[i] = {form.format(e=body.text)}")
         self._vectors.append(Vector(x.width, Term(name, body.shape, body.size, body.degree)))
 
-    def _pair_body(self, a: Term, b: Term) -> Term:
-        shape = joint(a.shape, b.shape)
-        if shape is None:
-            b = replace(b, text=f"sum({b.text})", shape=(), size=2 * b.size)
-            shape = joint(a.shape, b.shape) or a.shape
-        bounded = self._number("tanh({e})", "erf({e})", "sin({e})", "cos({e})", "sigmoid({e})", "exp(-({e})^2)")
-        linear = self._number("relu({e})", "abs({e})", "{e}", "gelu({e})")
-        inside = self._number("{a} * {b}", "{a} + {b}", "0.7 * {a} - {b}").format(a=_factor(a.text), b=_factor(b.text))
-        if self._one_in(3) and max(a.degree, b.degree) <= 1 and "*" not in inside[4:]:
-            return Term(linear.format(e=f"({inside})"), shape, a.size + b.size, 1)
-        if self._one_in(5) and a.dense and b.dense:
-            return Term(f"sign({inside})", shape, 1.0, 0)
-        return Term(bounded.format(e=inside), shape, 1.0, 0)
-
     def _named_outer(self) -> None:
         """A nonlinear outer product with a name, and what is made of it."""
         if not self._outers or self._one_in(2):
             g, x = self._any_vector(), self._any_vector()
-            e = self._pair_body(_at(g.term, "i"), _at(x.term, "j"))
+            e = self._pair_body(at(g.term, "i"), at(x.term, "j"))
             if e.degree:
                 e = Term(f"tanh({e.text})", e.shape, 1.0, 0)
             name = self._name("G")
@@ -503,9 +222,9 @@ class _Writer:
         name, rows, cols, shape = self._outers[self._rng.randrange(len(self._outers))]
         match self._rng.randrange(5):
             case 0:
-                self._bind(rows, Term(f"({name} / {cols}) @ {_factor(self._plain(cols, shape).text)}", shape, 1.0, 0))
+                self._bind(rows, Term(f"({name} / {cols}) @ {factor(self._plain(cols, shape).text)}", shape, 1.0, 0))
             case 1:
-                self._bind(cols, Term(f"{name}.T @ {_factor(self._plain(rows, shape).text)} / {rows}", shape, 1.0, 0))
+                self._bind(cols, Term(f"{name}.T @ {factor(self._plain(rows, shape).text)} / {rows}", shape, 1.0, 0))
             case 2:
                 c = self._name("c")
                 self._say(f"{c} = avg({self._number(name, f'{name}^2', f'tanh(2 * {name})')})")
@@ -607,14 +326,14 @@ class _Writer:
                 self._matrices.append(replace(W, name=name))
                 return
             case _:
-                a, b = _at(g.term, "i"), _at(x.term, "j")
+                a, b = at(g.term, "i"), at(x.term, "j")
                 if both is None:
                     a, b = (Term(f"sum({t.text})", (), 2 * t.size, t.degree) if t.shape else t for t in (a, b))
                 e = self._pair_body(a, b)
                 if e.degree:
                     e = Term(f"tanh({e.text})", e.shape, 1.0, 0)
                 body = f"sum({e.text})" if e.shape else e.text
-                self._say(f"{target}[i, j] -= 0.3/{W.cols} * {_factor(body)}")
+                self._say(f"{target}[i, j] -= 0.3/{W.cols} * {factor(body)}")
         self._matrices = [replace(V, size=min(2.0, V.size + 0.3)) if V.name == W.name else V for V in self._matrices]
 
     def _update_vector(self) -> None:
@@ -624,7 +343,7 @@ class _Writer:
             self._say(f"{x.name}[0] = {e.text}")
         else:
             e = self._expression(self._vector_terms(x.width), 1, x.term.shape)
-            self._say(f"{x.name} {self._number('-=', '+=')} 0.3 * {_factor(e.text)}")
+            self._say(f"{x.name} {self._number('-=', '+=')} 0.3 * {factor(e.text)}")
         grown = replace(
             x.term, size=x.term.size + 0.3 * e.size, degree=max(x.term.degree, e.degree, 1), dense=False, solid=False
         )
@@ -662,15 +381,52 @@ class _Writer:
         return None
 
     def _gradient(self) -> None:
-        """A step along the gradient of a scalar."""
-        x = self._any_vector()
-        e = self._expression(self._vector_terms(x.width)[-2:], 1)
-        loss = self._name("L")
-        inside = f"sum({e.text})" if e.shape else e.text
-        self._say(
-            f"{loss} = avg(tanh({inside}) * {_factor(inside)})" if e.degree <= 1 else f"{loss} = avg(tanh({inside}))"
+        """A loss of one layer, and a step along its gradient."""
+        trainable = [W for W in self._matrices if W.trainable and not W.family]
+        if not trainable:
+            return self._nonlin()
+        W = self._pick(trainable)
+        x = self._plain(W.cols, ())
+        h, loss = self._name("h"), self._name("L")
+        in_loop = not self._indent and self._one_in(3)
+        if in_loop:
+            t = self._name("t")
+            self._say(f"for {t} in range(2):")
+            self._indent = "    "
+        self._say(f"{h} = {W.name} @ {x.text}")
+        self._vectors.append(Vector(W.rows, Term(h, (), 1.5 * x.size, 1)))
+        target = self._expression([v.term for v in self._vectors if v.width == W.rows and not v.term.shape], 1, ())
+        loss_of = self._pick(
+            (
+                "avg(log(1 + ({h} - {e})^2))",
+                "(avg(tanh({h})) - 0.3)^2",
+                "avg(tanh({h}) * tanh({e}))",
+                "avg(({h} - tanh({e}))^2) / 4",
+            )
         )
+        self._say(f"{loss} = {loss_of.format(h=h, e=target.text)}")
+        step = self._pick(
+            (
+                "0.3 * {g}",
+                "0.2/{n} * tanh({n} * {g})",
+                "0.2/{n} * {n} * {g} / (0.3 + abs({n} * {g}))",
+                "0.1/{n} * adam({n} * {g}, eps = 0.5)",
+            )
+        )
+        if "adam" in step and "from optim import adam" not in self._lines:
+            self._lines.insert(0, "from optim import adam")
+        self._say(f"{W.name} -= {step.format(g=f'grad({loss}, {W.name})', n=W.cols)}")
+        if self._one_in(3):
+            drawn = [v for v in self._vectors if v.term.text == x.text and v.drawn]
+            if drawn:
+                self._say(f"{x.text} -= 0.3 * {W.cols} * grad({loss}, {x.text})")
+                self._vectors.append(Vector(W.cols, replace(x, size=x.size + 0.5)))
+                self._vectors = [v for v in self._vectors if v.term.text != x.text or not v.drawn]
+        if in_loop and self._one_in(2):
+            self._say(f"show {loss} as {self._name('series')}")
+        self._indent = "    " if self._indent and not in_loop else ""
         self._scalars.append(Term(loss, (), 1.0, 0))
+        return None
 
     # -- what is shown
 
@@ -702,25 +458,3 @@ class _Writer:
         shown.append(f"cov({f})")
         if self._one_in(2):
             shown.append(f"dist({f})" if self._one_in(2) else f"tanh({f})^2")
-
-
-def _at(t: Term, index: str) -> Term:
-    """A vector in index notation."""
-    return replace(t, text=f"{t.text}[{index}]")
-
-
-def _factor(text: str) -> str:
-    """In parentheses if it is no name or call."""
-    depth = 0
-    for k, letter in enumerate(text):
-        depth += letter in "([<"
-        depth -= letter in ")]>"
-        if depth == 0 and letter in " |" or (depth == 0 and letter in "+-"):
-            return f"({text})"
-        if depth == 0 and letter == ")" and k < len(text) - 1 and text[k + 1] not in "[":
-            return f"({text})"
-    return text
-
-
-def _signed(number: str) -> str:
-    return f"({number})" if number.startswith("-") else number
