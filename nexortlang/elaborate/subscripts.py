@@ -6,6 +6,7 @@ NumPy itself does the work, on the array of flat positions arange(size).reshape(
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from fractions import Fraction
 from math import prod
 from typing import Any
 
@@ -291,8 +292,11 @@ def set_members(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> 
     _require_one_power([at, new], span)
     b = cx.builder
     cx.builder.span = span
-    (old_value, p), (new_value, q) = peel(core(cx, at.value)), peel(core(cx, new.value))
+    whole = core(cx, at.value), core(cx, new.value)
+    (old_value, p), (new_value, q) = (peel(v) for v in whole)
     power = q if is_vanishing(old_value) else p
+    if power != q and not is_vanishing(new_value):
+        (old_value, new_value), power = whole, Fraction(0)
     spread = b.broadcast(new_value, index.shape)
     size = prod(shape_of(at.value))
     where = np.arange(size)
