@@ -61,9 +61,9 @@ def _einsum(spec: str, x: np.ndarray, y: np.ndarray, lead: int) -> np.ndarray:
     squeezed, labels = [], []
     for a, finite in zip((x, y), inputs.split(","), strict=True):
         varying = [k for k in range(lead) if a.shape[k] > 1]
-        squeezed.append(a.reshape(*(a.shape[k] for k in varying), *a.shape[lead:]))
+        squeezed.append(a.reshape((*(a.shape[k] for k in varying), *a.shape[lead:])))
         labels.append("".join(free[k] for k in varying) + finite)
     kept = [c for c in free if c in labels[0] or c in labels[1]]
     result = np.einsum(f"{labels[0]},{labels[1]}->{''.join(kept)}{out}", *squeezed, optimize=True)
     sizes = iter(result.shape)
-    return result.reshape(*(next(sizes) if c in kept else 1 for c in free), *result.shape[len(kept) :])
+    return result.reshape((*(next(sizes) if c in kept else 1 for c in free), *result.shape[len(kept) :]))

@@ -54,13 +54,13 @@ def _einsum(spec: str, x: np.ndarray, y: np.ndarray, lead: int) -> np.ndarray:
     x_labels = [c for c, size in zip(free, x.shape, strict=False) if size > 1]
     y_labels = [c for c, size in zip(free, y.shape, strict=False) if size > 1]
     kept = [c for c in free if c in x_labels or c in y_labels]
-    x = x.reshape(*(s for s in x.shape[:lead] if s > 1), *x.shape[lead:])
-    y = y.reshape(*(s for s in y.shape[:lead] if s > 1), *y.shape[lead:])
+    x = x.reshape((*(s for s in x.shape[:lead] if s > 1), *x.shape[lead:]))
+    y = y.reshape((*(s for s in y.shape[:lead] if s > 1), *y.shape[lead:]))
     result = np.einsum(
         f"{''.join(x_labels)}{labels_x},{''.join(y_labels)}{labels_y}->{''.join(kept)}{out}", x, y, optimize=True
     )
     sizes = iter(result.shape[: len(kept)])
-    return result.reshape(*(next(sizes) if c in kept else 1 for c in free), *result.shape[len(kept) :])
+    return result.reshape((*(next(sizes) if c in kept else 1 for c in free), *result.shape[len(kept) :]))
 
 
 def inner(spec: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
