@@ -70,7 +70,7 @@ def deviations(
     fourth = e.errors**4 / e.freedom + errors**4 / freedom
     joint = np.divide(total**4, fourth, out=np.full_like(total, np.inf), where=fourth > 0.0)
     off = _as_normal((e.values - limits) / total, joint)
-    return np.where(np.isnan(off), np.inf, off)
+    return np.where(e.values == limits, 0.0, np.where(np.isnan(off), np.inf, off))
 
 
 def _as_normal(t: np.ndarray, freedom: np.ndarray) -> np.ndarray:

@@ -121,7 +121,10 @@ class Comparer:
     ) -> Compared:
         """`measured`: per width, the parts of one show."""
         widths = np.array(sizes, dtype=float)
-        parts = [self._part(same, widths, rate, method) for same in zip(*measured, strict=True)]
+        scale = max(
+            (float(np.max(np.abs([*m.runs, m.limits]), initial=0.0)) for ms in measured for m in ms), default=0.0
+        )
+        parts = [self._part(same, widths, rate, method, scale) for same in zip(*measured, strict=True)]
         numbers = [[m for m in ms if not m.is_distance] for ms in measured]
         runs = [np.concatenate([m.runs for m in ms], axis=1) for ms in numbers]
         limits = [np.concatenate([m.limits for m in ms]) for ms in numbers]
@@ -132,14 +135,15 @@ class Comparer:
         bias = np.array([float(rms(r.mean(axis=0) - lim)) for r, lim in zip(runs, limits, strict=True)])
         return Compared(parts, distance, spread, bias, slope(widths, distance), slope(widths, spread))
 
-    def _part(self, measured: Sequence[Measured], widths: np.ndarray, rate: float, method: Method) -> Part:
-        """One kind of number at all widths."""
+    def _part(
+        self, measured: Sequence[Measured], widths: np.ndarray, rate: float, method: Method, scale: float
+    ) -> Part:
+        """One kind of number at all widths; `scale`: the size of the largest of the show."""
         first = measured[0]
         means = np.stack([m.runs.mean(axis=0) for m in measured])
         scatter = np.stack([m.runs.std(axis=0, ddof=1) for m in measured]) / self._seeds**0.5
         errors = np.maximum(scatter, np.stack([m.floor for m in measured]))
         fitted = extrapolate(Series(widths, means, errors, self._seeds - 1), min(rate, 0.5) if first.kinked else rate)
-        scale = max(1e-300, float(np.max(np.abs([first.limits, *means]), initial=0.0)))
         rounding = np.full_like(first.limits, self._rounding * scale)
         off = deviations(fitted, first.limits, first.limit_errors, _LIMIT_FREEDOM[method], rounding)
         return Part(first.part, first.limits, first.limit_errors, means, errors, fitted.values, fitted.errors, off)

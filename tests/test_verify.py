@@ -1,0 +1,256 @@
+"""The verdict: right limits are not called wrong by chance, wrong ones are found, and the command says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from limits import command
+
+from nexortlang.compare.bias import bias_rate
+from nexortlang.compare.statistics import Series, deviations, extrapolate, slope, threshold
+from nexortlang.core.program import Program
+from nexortlang.driver import Request, check
+from nexortlang.kets import engine
+from nexortlang.kets.results import Distribution, Estimate, LimitResult, Options
+from nexortlang.source import Source
+
+EXAMPLES = Path(__file__).parent.parent / "examples"
+FIRST = str(EXAMPLES / "first.nxt")
+WIDTHS = np.array([256.0, 512.0, 1024.0, 2048.0])
+
+
+def program(text: str) -> Program:
+    outcome = check(Source("test.nxt", text), Request())
+    assert outcome.program is not None, outcome.diagnostics
+    return outcome.program
+
+
+# ---------------------------------------------------------------------------- statistics
+
+
+def series(rng: np.random.Generator, bias: np.ndarray, seeds: int, numbers: int, rate: float = 0.5) -> Series:
+    """Runs of numbers whose limit is 0: Gaussian scatter n^(−rate), and a bias per width."""
+    spread = WIDTHS**-rate
+    runs = bias[None, :, None] + spread[None, :, None] * rng.standard_normal((seeds, len(WIDTHS), numbers))
+    return Series(WIDTHS, runs.mean(axis=0), runs.std(axis=0, ddof=1) / seeds**0.5, seeds - 1)
+
+
+def judged(s: Series, rate: float = 1.0, limit: float = 0.0, error: float = 0.0, freedom: float = np.inf) -> np.ndarray:
+    count = s.means.shape[1]
+    return deviations(
+        extrapolate(s, rate), np.full(count, limit), np.full(count, error), freedom, np.full(count, 1e-12)
+    )
+
+
+@pytest.mark.parametrize("seeds", [3, 10, 20])
+@pytest.mark.parametrize(("size", "power"), [(0.0, 1.0), (3.0, 1.0), (0.5, 0.5)])
+def test_a_right_program_of_a_hundred_numbers_is_not_called_wrong(seeds: int, size: float, power: float) -> None:
+    rng = np.random.default_rng(seeds)
+    families = 300
+    off = judged(series(rng, size * WIDTHS**-power, seeds, 100 * families), power).reshape(families, 100)
+    wrong = np.mean(np.abs(off).max(axis=1) > threshold(100))
+    assert wrong <= 0.03  # 1 in 100, and the scatter of 300 families
+    assert 0.6 < off.std() < 1.1
+
+
+@pytest.mark.parametrize("seeds", [10, 20])
+def test_a_limit_that_is_off_by_more_than_its_error_is_found(seeds: int) -> None:
+    rng = np.random.default_rng(0)
+    s = series(rng, 2.0 / WIDTHS, seeds, 1000)
+    reported = float(np.median(extrapolate(s, 1.0).errors))
+    found = np.abs(judged(s, limit=7 * reported)) > threshold(100)
+    assert found.mean() > 0.9
+    alone = np.abs(judged(s, limit=5 * reported)) > threshold(1)
+    assert alone.mean() > 0.9
+
+
+def test_the_limits_own_error_counts() -> None:
+    s = series(np.random.default_rng(1), 0.0 * WIDTHS, 20, 500)
+    assert np.all(np.abs(judged(s, limit=0.3, error=0.3, freedom=7.0)) < threshold(500))
+    assert np.all(np.abs(judged(s, limit=0.3)) > threshold(500))
+
+
+def test_numbers_without_scatter_are_extrapolated() -> None:
+    """exp(1/n) + 1/n² tends to 1: what is left of the bias after the fit is no disagreement; another limit is one."""
+    means = (np.exp(1 / WIDTHS) + WIDTHS**-2)[:, None]
+    s = Series(WIDTHS, means, np.zeros_like(means), 9)
+    assert abs(judged(s, limit=1.0)[0]) < threshold(1)
+    assert abs(judged(s, limit=1.001)[0]) > threshold(1)
+
+
+def test_random_scalars_spread_alike_at_all_widths() -> None:
+    s = series(np.random.default_rng(2), 0.0 * WIDTHS, 20, 20_000, rate=0.0)
+    assert 0.9 < judged(s).std() < 1.1
+
+
+def test_what_is_no_number_is_infinitely_far() -> None:
+    nan = np.full((4, 2), np.nan)
+    assert np.all(np.isinf(judged(Series(WIDTHS, nan, nan, 9))))
+
+
+def test_slopes() -> None:
+    assert slope(WIDTHS, 3 * WIDTHS**-0.5) == pytest.approx(-0.5)
+    assert slope(WIDTHS, np.zeros(4)) == -0.5
+    assert threshold(1) == pytest.approx(2.5758, abs=1e-3) and threshold(100) == pytest.approx(3.8906, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("shown", "rate"),
+    [
+        ("<x|x>", 1.0),
+        ("avg(relu(W @ x))", 1.0),
+        ("avg(x + y/sqrt(n))", 0.5),
+        ("avg(x + n^(-0.25) * y)", 0.25),
+        ("1 + <x|x>/n", 1.0),
+        ("abs(avg(x))", 0.5),
+        ("max([avg(x), avg(y)])", 0.5),
+        ("avg(relu(R @ x))", 0.5),
+        ("avg(tanh(R @ x))", 1.0),
+    ],
+)
+def test_the_rate_of_a_bias_is_read_off_the_program(shown: str, rate: float) -> None:
+    text = "width n\nx[n] ~ normal(0, 1)\ny[n] ~ normal(0, 1)\nW[n, n] ~ normal(0, 1/n)\nR[n, n] ~ rademacher(0, 1/n)\n"
+    (show,) = program(f"{text}show {shown}\n").shows
+    assert bias_rate(show.value) == rate
+
+
+# ---------------------------------------------------------------------------- the command
+
+KINDS = """
+width n
+x[n] ~ normal(1, 1)
+v[n] ~ normal(0, 1)
+W[n, n] ~ laplace(0, 1/n)
+c ~ uniform(0, 1)
+h = tanh(W @ x)
+f = sqrt(n) * <v|h> + c
+for t in range(3):
+    x = W.T @ h + x/2
+    show <x|x> as norms
+show dist(relu(x))
+show dist(f)
+show cov(f)
+show cov(f^2)
+show f^2 as squared
+one[n] ~ normal(1, 0)
+show <one|one> + 1/n as almost_one
+show dist(one)
+show dist(one * avg(h))
+"""
+
+
+def verified(folder: Path, text: str, *options: str) -> tuple[int, dict]:  # type: ignore[type-arg]
+    (folder / "a.nxt").write_text(text, encoding="utf-8")
+    status, out, _ = command("verify", str(folder / "a.nxt"), "--json", *options)
+    return status, json.loads(out)
+
+
+def test_every_kind_of_show_agrees(tmp_path: Path) -> None:
+    status, answer = verified(tmp_path, KINDS, "--widths", "64,128,256", "--seeds", "20")
+    assert status == 0 and answer["agree"], [(r["name"], r["deviation"]) for r in answer["results"]]
+    by_name = {r["name"]: r for r in answer["results"]}
+    assert by_name["norms"]["shape"] == [3] and np.shape(by_name["norms"]["parts"][0]["mean"]) == (3, 3)
+    assert abs(by_name["norms"]["spread_rate"] + 0.5) < 0.4
+    assert abs(by_name["squared"]["spread_rate"]) < 0.4
+    assert [p["part"] for p in by_name["dist(relu(x))"]["parts"]][-1] == "distance"
+    assert [p["part"] for p in by_name["dist(f)"]["parts"]][2] == "share below 5%"
+    assert answer["numbers"] == sum(np.size(p["limit"]) for r in answer["results"] for p in r["parts"])
+
+
+SMALL = """
+width n
+x[n] ~ normal(0, 1)
+W[n, n] ~ normal(0, 2/n)
+v[n] ~ normal(0, 1)
+h = W @ tanh(x)
+show <h|h> as k
+show dist(h)
+show cov(sqrt(n) * <v|relu(h)>) as nngp
+"""
+
+
+def falsified(result: LimitResult, kind: str) -> LimitResult:
+    """A limit that is wrong in one way."""
+    scalar, distribution, covariance = result.shows
+    assert isinstance(scalar, Estimate) and isinstance(distribution, Distribution) and isinstance(covariance, Estimate)
+    match kind:
+        case "scalar":
+            scalar = Estimate(scalar.value * 1.08, scalar.stderr, "exact")
+        case "covariance":
+            covariance = Estimate(covariance.value * 1.4, covariance.stderr, "exact")
+        case "distribution":  # a uniform law of the same mean and variance
+            assert distribution.curve is not None
+            width = (12.0 * distribution.variance) ** 0.5
+            p = (np.arange(200) + 0.5) / 200
+            distribution = Distribution(
+                distribution.mean,
+                distribution.variance,
+                {q: (q - 0.5) * width for q in distribution.quantiles},
+                distribution.skewness,
+                distribution.kurtosis,
+                distribution.stderr,
+                "exact",
+                (p - 0.5) * width,
+            )
+    return LimitResult([scalar, distribution, covariance], [], True)
+
+
+@pytest.mark.parametrize("kind", ["right", "scalar", "distribution", "covariance"])
+def test_a_wrong_limit_is_found(kind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    right = engine.limit(program(SMALL), Options())
+
+    def limit(*_: object) -> LimitResult:
+        return right if kind == "right" else falsified(right, kind)
+
+    monkeypatch.setattr(engine, "limit", limit)
+    status, answer = verified(tmp_path, SMALL, "--widths", "128,256,512", "--seeds", "20")
+    wrong = [
+        k for k, r in zip(("scalar", "distribution", "covariance"), answer["results"], strict=True) if not r["agrees"]
+    ]
+    assert wrong == ([] if kind == "right" else [kind])
+    assert status == (0 if kind == "right" else 1)
+    codes = [d["code"] for d in answer.get("diagnostics", [])]
+    assert codes == ([] if kind == "right" else ["NX306"])
+
+
+def test_the_report_says_what_was_found() -> None:
+    status, out, err = command("verify", FIRST, "--widths", "32,64,128", "--seeds", "5")
+    assert status == 0 and not err
+    assert "K  (exact): agrees" in out and "rate" in out and "extrapolated" in out
+    assert "20 numbers, 5 runs at each of 3 widths: limit and finite widths agree" in " ".join(out.split())
+    status, out, _ = command("verify", FIRST, "--widths", "32,64", "--seeds", "2", "--quiet")
+    assert status == 0 and not out
+
+
+def test_a_failed_assert_counts(tmp_path: Path) -> None:
+    text = "width n\nx[n] ~ normal(0, 1)\nshow <x|x>\nassert <x|x> ~= 2 within 1e-3\n"
+    status, answer = verified(tmp_path, text, "--widths", "32,64", "--seeds", "3")
+    assert status == 1 and [d["code"] for d in answer["diagnostics"]] == ["NX304"] and answer["agree"]
+
+
+def test_nothing_to_compare(tmp_path: Path) -> None:
+    status, answer = verified(tmp_path, "width n\nx[n] ~ normal(0, 1)\n", "--widths", "32,64", "--seeds", "3")
+    assert status == 0 and answer["results"] == [] and answer["agree"]
+
+
+def test_the_plot(tmp_path: Path) -> None:
+    file = tmp_path / "out.svg"
+    status, _, _ = command("verify", FIRST, "--widths", "32,64,128", "--seeds", "4", "--plot", str(file))
+    assert status == 0
+    root = ElementTree.fromstring(file.read_text(encoding="utf-8"))
+    texts = ["".join(t.itertext()) for t in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"32", "64", "128", "K", "dist(h2)", "width n", "slope n^(−1/2)"} <= set(texts)
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}circle"))) == 6
+    status, _, err = command(
+        "verify", FIRST, "--widths", "8,16", "--seeds", "2", "--plot", str(tmp_path / "no" / "a.svg")
+    )
+    assert status == 1 and "NX501" in err
+
+
+def test_the_same_seed_gives_the_same_verdict() -> None:
+    once, again = (command("verify", FIRST, "--widths", "16,32", "--seeds", "3", "--seed", "7", "--json") for _ in "ab")
+    assert once == again
