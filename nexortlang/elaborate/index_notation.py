@@ -15,6 +15,7 @@ from nexortlang.elaborate.arithmetic import core, peel
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.subscripts import matrix_entry
 from nexortlang.elaborate.values import At, ConstVal, Indexed, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -109,16 +110,6 @@ def read(cx: Context, at: At, items: Items, span: Span) -> tuple[Surface, int]:
     renamed = cx.builder.rename(x, dict(zip(v.type.slots, slots, strict=True)))
     indexed = Indexed(cx.builder.scale(renamed, p), {s: name.id for s, name in zip(slots, names, strict=True)})
     return indexed, wanted
-
-
-def matrix_entry(at: At, span: Span) -> Exception:
-    return error(
-        "NX202",
-        f"{at.text} is {a_kind(at.value)}, whose entries cannot be read",
-        span,
-        *blame(at)[1:],
-        hint="entries of an initial matrix are of order n^(-1/2) and have no limit one by one; W acts on vectors, W @ x",
-    )
 
 
 def _no_width(cx: Context, at: At, items: Items, span: Span) -> Exception:

@@ -74,6 +74,8 @@ def require_finite_axes(at: At, span: Span) -> None:
 def positions(shape: Sequence[int], items: Sequence[Any], at: At, span: Span) -> np.ndarray:
     """The flat positions that a subscript selects, in the shape of the result."""
     used = sum(1 for item in items if item is not None and item is not Ellipsis)
+    if isinstance(at.value, Operator) and used == len(shape) + 2:
+        raise matrix_entry(at, span)
     if used > len(shape):
         has = f"{len(shape)} finite {'axis' if len(shape) == 1 else 'axes'}" if shape else "no finite axes"
         extra = " (a width is never subscripted)" if _has_width(at.value) else ""
@@ -91,6 +93,16 @@ def positions(shape: Sequence[int], items: Sequence[Any], at: At, span: Span) ->
         if "could not be broadcast" in str(problem):
             text = f"the index arrays of {at.text} do not broadcast together"
         raise error("NX212", text, span, *blame(at), hint="positions count from 0; -1 is the last") from None
+
+
+def matrix_entry(at: At, span: Span) -> Exception:
+    return error(
+        "NX202",
+        f"{at.text} is {a_kind(at.value)}, whose entries cannot be read",
+        span,
+        *blame(at)[1:],
+        hint="entries of an initial matrix are of order n^(-1/2) and have no limit one by one; W acts on vectors, W @ x",
+    )
 
 
 def _has_width(value: Surface) -> bool:
