@@ -39,10 +39,12 @@ def series(rng: np.random.Generator, bias: np.ndarray, seeds: int, numbers: int,
     return Series(WIDTHS, runs.mean(axis=0), runs.std(axis=0, ddof=1) / seeds**0.5, seeds - 1)
 
 
-def judged(s: Series, rate: float = 1.0, limit: float = 0.0, error: float = 0.0, freedom: float = np.inf) -> np.ndarray:
+def judged(
+    s: Series, rate: float = 1.0, limit: float = 0.0, error: float = 0.0, freedom: float = np.inf, spread: float = 0.5
+) -> np.ndarray:
     count = s.means.shape[1]
     return deviations(
-        extrapolate(s, rate), np.full(count, limit), np.full(count, error), freedom, np.full(count, 1e-12)
+        extrapolate(s, rate, spread), np.full(count, limit), np.full(count, error), freedom, np.full(count, 1e-12)
     )
 
 
@@ -84,7 +86,7 @@ def test_numbers_without_scatter_are_extrapolated() -> None:
 
 def test_random_scalars_spread_alike_at_all_widths() -> None:
     s = series(np.random.default_rng(2), 0.0 * WIDTHS, 20, 20_000, rate=0.0)
-    assert 0.9 < judged(s).std() < 1.1
+    assert 0.9 < judged(s, spread=0.0).std() < 1.1
 
 
 def test_what_is_no_number_is_infinitely_far() -> None:

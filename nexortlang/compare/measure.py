@@ -10,7 +10,7 @@ limit's quantile, whose mean has no bias from few runs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from nexortlang.kets.results import CURVE, Distribution, Estimate
 class Measured:
     """`runs`: (runs, numbers). `limits` and `limit_errors`: one for each number. `floor`: the least standard error of the mean over runs.
 
-    `kinked`: the bias may be of order n^(−1/2) whatever the program does. `is_distance`: how far runs are from the limit, 0 in the limit.
+    `random`: runs spread alike at every width. `kinked`: the bias may be of order n^(−1/2) whatever the program does. `is_distance`: how far runs are from the limit, 0 in the limit.
     """
 
     part: str
@@ -30,15 +30,16 @@ class Measured:
     limits: np.ndarray
     limit_errors: np.ndarray
     floor: np.ndarray
+    random: bool
     kinked: bool = False
     is_distance: bool = False
 
 
 def measure(sample: Sample, answer: Estimate | Distribution) -> list[Measured]:
     """Everything that is compared of one show."""
-    if isinstance(answer, Estimate):
-        return [_numbers(sample, answer)]
-    return list(_distribution(sample, answer))
+    found = [_numbers(sample, answer)] if isinstance(answer, Estimate) else _distribution(sample, answer)
+    random = sample.random and not sample.conditional
+    return [replace(m, random=random) for m in found]
 
 
 def _numbers(sample: Sample, answer: Estimate) -> Measured:
@@ -121,4 +122,4 @@ def _flat(
         return np.broadcast_to(a, limits.shape).reshape(-1).astype(float)
 
     each = np.broadcast_to(runs, (len(runs), *limits.shape)).reshape(len(runs), -1)
-    return Measured(part, each, flat(limits), flat(errors), flat(floor), kinked, is_distance)
+    return Measured(part, each, flat(limits), flat(errors), flat(floor), False, kinked, is_distance)

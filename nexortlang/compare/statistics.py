@@ -3,7 +3,7 @@
 In: what single runs gave, at several widths. Out: the value extrapolated to infinite width, how sure it is, and how far from a limit it lies. Everything
 here acts on many numbers at once, along the last axis.
 
-The model: at width n a number has expectation θ + b·n^(−r), r known, and spreads over runs like n^(−ρ). θ is fitted by least squares with weights n^(2ρ). Its standard
+The model: at width n a number has expectation θ + b·n^(−r), r known, and spreads over runs like n^(−ρ), ρ known. θ is fitted by least squares with weights n^(2ρ). Its standard
 error comes from the scatter at each width, not from the weights; Student's t with Satterthwaite's degrees of freedom accounts for few runs. What
 a further term c·n^(−2r) would change, beyond its own noise, counts as an error, too.
 """
@@ -39,9 +39,9 @@ class Extrapolation:
     freedom: np.ndarray
 
 
-def extrapolate(series: Series, bias_rate: float) -> Extrapolation:
-    """θ of the fit θ + b·n^(−bias_rate)."""
-    weights = series.widths ** (2.0 * np.clip(-slope(series.widths, rms(series.errors)), 0.0, 1.0))
+def extrapolate(series: Series, bias_rate: float, spread_rate: float = 0.5) -> Extrapolation:
+    """θ of the fit θ + b·n^(−bias_rate). Runs spread like n^(−spread_rate): weights that were fitted, too, would favour what scatters little by chance."""
+    weights = series.widths ** (2.0 * spread_rate)
     line = _intercept(series.widths, weights, bias_rate, 1)
     values, noise = line @ series.means, line**2 @ series.errors**2
     other = _intercept(series.widths, weights, bias_rate, 2 if len(series.widths) > 2 else 0) - line

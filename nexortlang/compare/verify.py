@@ -143,7 +143,8 @@ class Comparer:
         means = np.stack([m.runs.mean(axis=0) for m in measured])
         scatter = np.stack([m.runs.std(axis=0, ddof=1) for m in measured]) / self._seeds**0.5
         errors = np.maximum(scatter, np.stack([m.floor for m in measured]))
-        fitted = extrapolate(Series(widths, means, errors, self._seeds - 1), min(rate, 0.5) if first.kinked else rate)
+        series = Series(widths, means, errors, self._seeds - 1)
+        fitted = extrapolate(series, min(rate, 0.5) if first.kinked else rate, 0.0 if first.random else 0.5)
         rounding = np.full_like(first.limits, self._rounding * scale)
         off = deviations(fitted, first.limits, first.limit_errors, _LIMIT_FREEDOM[method], rounding)
         return Part(first.part, first.limits, first.limit_errors, means, errors, fitted.values, fitted.errors, off)
