@@ -129,9 +129,9 @@ def scaled_einsum(b: Builder, spec: str, x: Value, y: Value) -> Value:
     """Einsum with powers of n pulled out."""
     exponent = ZERO
     if isinstance(x, Scale):
-        x, exponent = x.x, exponent + x.exponent
+        exponent, x = exponent + x.exponent, x.x
     if isinstance(y, Scale):
-        y, exponent = y.x, exponent + y.exponent
+        exponent, y = exponent + y.exponent, y.x
     return b.scale(b.einsum(spec, x, y), exponent)
 
 
