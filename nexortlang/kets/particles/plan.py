@@ -135,7 +135,7 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
     order = tuple(v for v in reached if is_dense(v.type) or v.id in pairs)
     return Plan(
         order=order,
-        last_use=_last_use(order, wanted),
+        last_use=_last_use(order, wanted, nested),
         random=frozenset(random),
         scenario=scenario,
         copies=_copies(order, nested),
@@ -144,13 +144,19 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
     )
 
 
-def _last_use(order: Sequence[Value], wanted: Sequence[Value]) -> dict[int, tuple[int, ...]]:
-    """For each stored value, those that are read by it, through lazy ones, and by none later."""
+def _last_use(order: Sequence[Value], wanted: Sequence[Value], nested: set[int]) -> dict[int, tuple[int, ...]]:
+    """For each stored value, those that are read by it, through lazy ones, and by none later.
+
+    A stored function of pairs serves the pairs of two systems next to each other. Averages over longer tuples meet other pairs, too, and evaluate it anew there.
+    """
     stored = {v.id for v in order}
+    averages = [v for v in order if isinstance(v, Avg)]
+    tuples = any(len(v.x.type.slots) > 2 or v.x.id in nested for v in averages)
+    ends = {v.id for v in order if is_dense(v.type)} if tuples else stored
     last: dict[int, int] = {}
     for v in order:
         last.setdefault(v.id, v.id)
-        for a in _below(v, stored):
+        for a in _below(v, ends):
             if a.id in stored:
                 last[a.id] = v.id
     for v in wanted:

@@ -187,7 +187,7 @@ class Evaluation:
                 return 0.0
             if isinstance(value, Const) and not value.type.shape and float(value.array).is_integer():
                 return float(value.array)
-            if not isinstance(value, Map) or is_dense(value.type) or self._copies[0].holds(value):
+            if not isinstance(value, Map) or is_dense(value.type) or (value is not v and self._copies[0].holds(value)):
                 return None
             inside = dict(at)
             return value.op, [
