@@ -93,7 +93,8 @@ class Simulator:
             if progress:
                 progress(f"width {width}: run {k + 1} of {seeds}")
             run = Run(p, Draws(self._settings.seed, k, sizes, self._dtype), self._numbers)
-            run.execute()
+            with np.errstate(all="ignore"):  # infinite or not a number: shown as such
+                run.execute()
             for row, show, linear in zip(rows, self._program.shows, self._linear, strict=True):
                 row.append(self._told(run, show, linear, sizes))
         return Simulation(
@@ -149,9 +150,9 @@ class Simulator:
 
 
 def _products(values: np.ndarray) -> np.ndarray:
-    """Products of deviations whose mean over runs is the sample covariance."""
+    """Products of deviations whose mean over runs is the sample covariance; nan for one run."""
     flat = (values - values.mean(axis=0)).reshape(len(values), -1)
-    products = flat[:, :, None] * flat[:, None, :] * (len(flat) / max(1, len(flat) - 1))
+    products = flat[:, :, None] * flat[:, None, :] * (len(flat) / (len(flat) - 1) if len(flat) > 1 else np.nan)
     return products.reshape(len(values), *values.shape[1:] * 2)
 
 

@@ -35,7 +35,8 @@ class _Frame:
         return _LEFT + across * (_RIGHT - _LEFT), _BOTTOM - up * (_BOTTOM - _TOP)
 
     def line(self, widths: Sequence[float], sizes: Sequence[float]) -> str:
-        points = (self.point(w, s) for w, s in zip(widths, sizes, strict=True) if np.isfinite(s) and s > 0.0)
+        """The points of a line; what is no number or below the frame is left out."""
+        points = (self.point(w, s) for w, s in zip(widths, sizes, strict=True) if np.isfinite(s) and s >= 10.0 ** self.y[0])
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
