@@ -180,7 +180,7 @@ class AdjointAlgebra:
         more, c, body = split(self.b, body)
         coefficient = multiply(self.b, coefficient, c)
         if isinstance(coefficient, Scale):
-            coefficient, more = coefficient.x, more + coefficient.exponent
+            more, coefficient = more + coefficient.exponent, coefficient.x
         return Adjoint(exponent + more, coefficient, body)
 
     def value(self, a: Adjoint, t: Type) -> Value:
