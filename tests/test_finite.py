@@ -214,6 +214,13 @@ def test_covariance_of_linear_outputs_is_taken_given_the_rest() -> None:
     assert np.all(error < 0.05 * np.sqrt(np.multiply.outer(np.diag(expected), np.diag(expected))))
 
 
+def test_values_that_share_their_parts_are_taken_once() -> None:
+    """A doubling that is written as a sum sixty times over: 2^60 paths, sixty values."""
+    text = "width n\nv[n] ~ normal(0, 1)\nf = sqrt(n) * avg(v)\nfor t in range(60):\n    f = f / 2 + where(t < 3, f, 0) / 2 + f / 2 * (t >= 3)\nshow cov(f)\n"
+    (sample,) = Simulator(program(text), Settings(20)).simulate(500).samples
+    assert sample.conditional and abs(sample.values.mean() - 1) < 0.1
+
+
 def test_other_covariances_are_sample_covariances() -> None:
     _, square, draws = Simulator(program(OUTPUTS), Settings(50)).simulate(32).samples
     assert square.random and draws.random

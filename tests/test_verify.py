@@ -117,7 +117,7 @@ def test_slopes() -> None:
 def test_the_rate_of_a_bias_is_read_off_the_program(shown: str, rate: float) -> None:
     text = "width n\nx[n] ~ normal(0, 1)\ny[n] ~ normal(0, 1)\nW[n, n] ~ normal(0, 1/n)\nR[n, n] ~ rademacher(0, 1/n)\n"
     (show,) = program(f"{text}show {shown}\n").shows
-    assert bias_rate(show.value) == rate
+    assert bias_rate([show.value]) == rate
 
 
 # ---------------------------------------------------------------------------- the command
@@ -256,3 +256,24 @@ def test_the_plot(tmp_path: Path) -> None:
 def test_the_same_seed_gives_the_same_verdict() -> None:
     once, again = (command("verify", FIRST, "--widths", "16,32", "--seeds", "3", "--seed", "7", "--json") for _ in "ab")
     assert once == again
+
+
+def test_widths_that_do_not_approach_the_limit_are_found(tmp_path: Path) -> None:
+    """What Adam does to a gradient that tends to 0: 0 in the limit, a sign at every width that a machine can hold."""
+    text = "width n\nx[n] ~ normal(0, 1)\ng = avg(x)\nshow (g / (abs(g) + 1e-8))^2 as step\n"
+    status, answer = verified(tmp_path, text, "--widths", "32,64,128", "--seeds", "5")
+    (diagnostic,) = answer["diagnostics"]
+    assert (
+        status == 1
+        and diagnostic["code"] == "NX306"
+        and "expected step to tend to 0, found 0.999" in diagnostic["message"]
+    )
+
+
+def test_one_run_is_shown_without_errors(tmp_path: Path) -> None:
+    (tmp_path / "a.nxt").write_text(
+        "width n\nx[n] ~ normal(0, 1)\nf = sqrt(n) * avg(x)\nshow exp(1000 * f^2) as big\nshow cov(f^2)\n"
+    )
+    status, out, err = command("simulate", str(tmp_path / "a.nxt"), "--width", "16", "--seeds", "1", "--json")
+    assert status == 0 and not err
+    assert all(np.all(np.equal(r["deviation"], None)) for r in json.loads(out)["results"])

@@ -1,6 +1,6 @@
 """How fast the mean over runs approaches its limit, read off the program.
 
-In: a value. Out: the exponent r of a bias n^(−r). A smooth function of averages over n has a bias of order 1/n; slower ones have causes that a
+In: values. Out: the exponent r of a bias n^(−r). A smooth function of averages over n has a bias of order 1/n; slower ones have causes that a
 program shows: a term of a lower power of n beside a larger one, a kinked function of a scalar, a kinked function of what a non-Gaussian matrix made.
 """
 
@@ -14,9 +14,9 @@ from nexortlang.core.program import Concat, Const, Map, MatMul, Reduce, Scale, V
 from nexortlang.entrywise.ops import OPS
 
 
-def bias_rate(v: Value) -> float:
-    """r for the mean of v: 1, or less."""
-    values = reachable([v])
+def bias_rate(shown: Iterable[Value]) -> float:
+    """r for the means of the values: 1, or less."""
+    values = reachable(shown)
     return min([1.0, *_gaps(values), *_kinks(values)])
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from nexortlang.compare.bias import bias_rate
 from nexortlang.compare.measure import Measured, measure
 from nexortlang.compare.statistics import Series, deviations, extrapolate, rms, slope, threshold
-from nexortlang.core.program import Program, Show
+from nexortlang.core.program import Program, Show, Value
 from nexortlang.finite.simulate import Simulation
 from nexortlang.kets.results import LimitResult, Method, least_exact
 
@@ -110,11 +110,12 @@ class Comparer:
 
     def _statements(self) -> list[tuple[float, Method]]:
         """For each `show` of the source how fast its bias falls, and how its limit was obtained."""
-        found: dict[int, tuple[float, Method]] = {}
+        values: dict[int, list[Value]] = {}
+        methods: dict[int, Method] = {}
         for show, answer in zip(self._program.shows, self._limit.shows, strict=True):
-            rate, method = found.get(show.statement, (1.0, answer.method))
-            found[show.statement] = (min(rate, bias_rate(show.value)), least_exact(method, answer.method))
-        return list(found.values())
+            values.setdefault(show.statement, []).append(show.value)
+            methods[show.statement] = least_exact(methods.get(show.statement, "exact"), answer.method)
+        return [(bias_rate(values[k]), method) for k, method in methods.items()]
 
     def _compare(
         self, sizes: Sequence[int], rate: float, method: Method, measured: Sequence[Sequence[Measured]]

@@ -7,7 +7,7 @@ fluctuation that is avg(x x′): its expectation is the covariance over runs, an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import prod
 from typing import TypeAlias
 
@@ -49,14 +49,54 @@ def is_random(v: Value, memo: dict[int, bool]) -> bool:
 
 def is_linear(v: Value, memo: dict[int, bool]) -> bool:
     """Whether v is linear in fluctuations and initial scalars, with coefficients that are not random."""
-    if isinstance(v, Fluctuation | InitScalar) or not is_random(v, memo):
-        return not isinstance(v, Fluctuation) or not is_random(v.x, memo)
+    return all(_keeps_linear(x, memo) for x in _random_below(v, memo))
+
+
+def needed(v: Value, memo: dict[int, bool]) -> list[Value]:
+    """The stored values that `covariance` reads."""
+    found: dict[int, Value] = {}
+    for x in _random_below(v, memo):
+        if not isinstance(x, InitScalar):
+            found.update((a.id, a) for a in operands(x) if isinstance(x, Fluctuation) or not is_random(a, memo))
+    return list(found.values())
+
+
+def covariance(v: Value, fetch: Callable[[Value], np.ndarray], n: int, memo: dict[int, bool]) -> np.ndarray:
+    """The covariance of all entries of v, which is linear, with all: its shape twice."""
+    shape = v.type.shape
+    total = np.zeros((prod(shape), prod(shape)))
+    parts: dict[int, Parts] = {}
+    for x in _random_below(v, memo):
+        parts[x.id] = _parts(x, parts, fetch, n)
+    for terms in parts.get(v.id, {}).values():
+        flat = np.broadcast_to(terms, (len(terms), *shape)).reshape(len(terms), -1)
+        total += flat.T @ flat
+    return total.reshape(shape + shape)
+
+
+def _random_below(v: Value, memo: dict[int, bool]) -> list[Value]:
+    """The random values that v is computed from, down to fluctuations and initial scalars, in program order."""
+    found: dict[int, Value] = {}
+    pending = [v] if is_random(v, memo) else []
+    while pending:
+        x = pending.pop()
+        if x.id not in found:
+            found[x.id] = x
+            if not isinstance(x, Fluctuation):
+                pending.extend(a for a in operands(x) if is_random(a, memo))
+    return sorted(found.values(), key=lambda x: x.id)
+
+
+def _keeps_linear(v: Value, memo: dict[int, bool]) -> bool:
+    """Whether v is linear in its random operands taken together."""
     random = [is_random(a, memo) for a in operands(v)]
     match v:
+        case Fluctuation():
+            return not random[0]
         case Map(op="mul") | Einsum():
             fits = sum(random) == 1
         case Map(op="div"):
-            fits = random == [True, False]
+            fits = not random[1]
         case Map(op="where"):
             fits = not random[0]
         case Map(op=op):
@@ -64,58 +104,34 @@ def is_linear(v: Value, memo: dict[int, bool]) -> bool:
         case Reduce(op=op):
             fits = op == "sum"
         case _:
-            fits = isinstance(v, Gather | Concat | Scale)
-    return fits and not v.type.axes and all(is_linear(a, memo) for a in operands(v))
+            fits = isinstance(v, InitScalar | Gather | Concat | Scale)
+    return fits and not v.type.axes
 
 
-def needed(v: Value, memo: dict[int, bool]) -> list[Value]:
-    """The stored values that `covariance` reads."""
-    if isinstance(v, Fluctuation):
-        return [v.x]
-    if isinstance(v, InitScalar):
-        return []
-    if not is_random(v, memo):
-        return [v]
-    return [b for a in operands(v) for b in needed(a, memo)]
-
-
-def covariance(v: Value, fetch: Callable[[Value], np.ndarray], n: int, memo: dict[int, bool]) -> np.ndarray:
-    """The covariance of all entries of v, which is linear, with all: its shape twice."""
-    shape = v.type.shape
-    total = np.zeros((prod(shape), prod(shape)))
-    for terms in _parts(v, fetch, n, memo).values():
-        flat = np.broadcast_to(terms, (len(terms), *shape)).reshape(len(terms), -1)
-        total += flat.T @ flat
-    return total.reshape((*shape, *shape))
-
-
-def _parts(v: Value, fetch: Callable[[Value], np.ndarray], n: int, memo: dict[int, bool]) -> Parts:
+def _parts(v: Value, parts: dict[int, Parts], fetch: Callable[[Value], np.ndarray], n: int) -> Parts:
+    """What each source contributes to v, given that for v's operands."""
     match v:
         case Fluctuation(x=x):
             array = fetch(x).astype(float)
             return {(x.type.width.name, 0): array / len(array) ** 0.5}
         case InitScalar(variance=variance):
-            size = variance.size
-            return {("", v.id): (np.eye(size) * np.sqrt(variance.reshape(-1))).reshape(size, *variance.shape)}
-    arguments = [(a, _parts(a, fetch, n, memo) if is_random(a, memo) else None) for a in operands(v)]
-    sources = dict.fromkeys(key for _, parts in arguments if parts for key in parts)
-    return {key: _applied(v, arguments, key, fetch, n) for key in sources}
+            deviations = np.eye(variance.size) * np.sqrt(variance.reshape(-1))
+            return {("", v.id): deviations.reshape(variance.size, *variance.shape)}
+    sources = dict.fromkeys(key for a in operands(v) for key in parts.get(a.id, {}))
+    return {key: _applied(v, parts, key, fetch, n) for key in sources}
 
 
 def _applied(
-    v: Value,
-    arguments: Sequence[tuple[Value, Parts | None]],
-    source: tuple[str, int],
-    fetch: Callable[[Value], np.ndarray],
-    n: int,
+    v: Value, parts: dict[int, Parts], source: tuple[str, int], fetch: Callable[[Value], np.ndarray], n: int
 ) -> np.ndarray:
-    """The linear instruction v on what one source contributes to its operands; what does not vary enters sums as 0 and products as it is."""
-    enters_as_it_is = isinstance(v, Einsum) or (isinstance(v, Map) and v.op in ("mul", "div", "where"))
+    """v on what one source contributes to its operands. An operand that is not random is a factor, or a constant term: 0 here."""
     arrays = []
-    for k, (a, parts) in enumerate(arguments):
-        constant = parts is None and enters_as_it_is and not (isinstance(v, Map) and v.op == "where" and k > 0)
-        if constant:
+    for k, a in enumerate(operands(v)):
+        factor = isinstance(v, Einsum) or (
+            isinstance(v, Map) and (v.op in ("mul", "div") or (v.op == "where" and k == 0))
+        )
+        if a.id not in parts and factor:
             arrays.append(fetch(a)[None])
         else:
-            arrays.append((parts or {}).get(source, np.zeros((1, *a.type.shape))))
+            arrays.append(parts.get(a.id, {}).get(source, np.zeros((1, *a.type.shape))))
     return apply(v, arrays, 1, n)
