@@ -42,6 +42,7 @@ def test_the_checker_accepts_what_the_generator_makes(text: str) -> None:
     assert compare_finite_width(outcome.program) == []
 
 
+@pytest.mark.filterwarnings("error")
 @settings(max_examples=300)
 @given(st.randoms(use_true_random=False))
 def test_mistakes_are_refused_by_the_checker_with_a_code(rng: Random) -> None:

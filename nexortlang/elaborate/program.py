@@ -97,7 +97,7 @@ class Elaborator:
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
-            with suppress(Stopped):
+            with suppress(Stopped), np.errstate(all="ignore"):
                 run_block(cx, statements)
                 cx.report_all(resolve(statements, known={*names, *cx.builtins}))
         finally:

@@ -72,7 +72,8 @@ class LimitEngine:
 
     def _exactly(self, kind: Kind, value: Value) -> Estimate | Distribution | None:
         try:
-            return summaries.summarise(self.exact, kind, value)
+            with np.errstate(all="ignore"):
+                return summaries.summarise(self.exact, kind, value)
         except NotStructured:
             return None
         except Divergent as reason:
