@@ -72,8 +72,7 @@ class LimitEngine:
 
     def _exactly(self, kind: Kind, value: Value) -> Estimate | Distribution | None:
         try:
-            with np.errstate(all="ignore"):
-                with np.errstate(all="ignore"):  # infinities are refused where they arise, not warned of
+            with np.errstate(all="ignore"):  # infinities are refused where they arise, not warned of
                 return summaries.summarise(self.exact, kind, value)
         except NotStructured:
             return None
