@@ -108,6 +108,22 @@ L = avg((W @ x - tanh(sigmoid(y)))^2) / 4
 x -= 0.3 * n * grad(L, x)
 show <x|x>
 """,
+    "a function of a ket times a limit that is 0": """
+width n
+x[n] ~ normal(0, 1)
+z[n, 2] ~ normal(0, 1)
+y[i] = avg[j](sign(x[i] * z[j]))
+w[i] = avg[j](tanh(erf(x[i] * sum(y[j])) + x[i]))
+show avg(tanh(w)^2)
+""",
+    "a ket that is 0 up to rounding": """
+width n
+x[n] ~ bernoulli(0.4)
+y = [x, x]
+z = (-0.4 * y + (y + x)) / 2.4
+d = z - mean(z)
+show avg(tanh(d @ <d|d>))
+""",
 }
 
 

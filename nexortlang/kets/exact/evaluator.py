@@ -251,8 +251,7 @@ class ExactLimit:
                 if not (coefficient == 1.0).all():
                     part = operation("mul", constant_node(coefficient), part)
                 node = part if node is None else operation("add", node, part)
-        assert node is not None
-        return node
+        return constant_node(gaussian.constant) if node is None else node
 
     def _atom_node(self, atom: Atom, index: np.ndarray, leaves: list[Lin]) -> Node:
         numbers = [leaf_number(leaf.rows(index), leaves) for leaf in atom.leaves]
