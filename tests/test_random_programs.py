@@ -127,6 +127,18 @@ show avg(tanh(d @ <d|d>))
 }
 
 
+RATIOS = {"1e-9*n": 1e-9, "n/3": 1 / 3, "0.3*n": 0.3, "7*n/4": 1.75, "1e-300*n": 1e-300}
+
+
+@pytest.mark.parametrize("text", RATIOS)
+def test_a_width_of_any_positive_ratio(text: str) -> None:
+    outcome = checked(
+        f"width n\nwidth m = {text}\nx[m] ~ normal(0, 1)\nv[m] ~ normal(0, 1)\nshow cov(sqrt(n) * <v|x>)\n"
+    )
+    assert outcome.program is not None, outcome.diagnostics
+    assert float(outcome.program.widths[1].ratio) == pytest.approx(RATIOS[text], rel=1e-12)
+
+
 @pytest.mark.parametrize("name", ONCE_WRONG)
 def test_small_programs_that_once_showed_a_mistake(name: str) -> None:
     found = examine(ONCE_WRONG[name].lstrip())

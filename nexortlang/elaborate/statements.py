@@ -6,6 +6,7 @@ context. A statement with a mistake binds what it would have bound to Poison, an
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Sequence
 from typing import assert_never
 
@@ -155,9 +156,10 @@ def _width(cx: Context, statement: ast.WidthDecl) -> None:
                 *blame(at)[1:],
                 hint=f"width {name.id} = 2*{example}" if widths else f"the first width stands alone: width {name.id}",
             )
-        if value.array <= 0:
-            raise error("NX201", f"expected a positive ratio of widths, found {value.array:g}", at.span)
-        width = Width(name.id, rational(float(value.array)))
+        ratio = float(value.array)
+        if ratio < sys.float_info.min:
+            raise error("NX201", f"expected a positive ratio of widths, found {ratio:g}", at.span)
+        width = Width(name.id, rational(ratio) if ratio >= 1.0 else 1 / rational(1.0 / ratio))
     widths.append(width)
     cx.bind(name.id, width, name.span)
 
