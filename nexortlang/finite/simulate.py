@@ -95,8 +95,8 @@ class Simulator:
             run = Run(p, Draws(self._settings.seed, k, sizes, self._dtype), self._numbers)
             with np.errstate(all="ignore"):  # infinite or not a number: shown as such
                 run.execute()
-            for row, show, linear in zip(rows, self._program.shows, self._linear, strict=True):
-                row.append(self._told(run, show, linear, sizes))
+                for row, show, linear in zip(rows, self._program.shows, self._linear, strict=True):
+                    row.append(self._told(run, show, linear, sizes))
         return Simulation(
             sizes, [self._sample(*parts) for parts in zip(self._program.shows, rows, self._linear, strict=True)]
         )

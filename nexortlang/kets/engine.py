@@ -60,9 +60,9 @@ class LimitEngine:
         if left:
             from nexortlang.kets.particles import replicates
 
-            sampled, reached = replicates.run(
-                program, [replicates.Target(*targets[k]) for k in left], options, progress
-            )
+            with np.errstate(all="ignore"):
+                wanted = [replicates.Target(*targets[k]) for k in left]
+                sampled, reached = replicates.run(program, wanted, options, progress)
             for k, answer in zip(left, sampled, strict=True):
                 found[k] = answer
         answers = [a for a in found if a is not None]

@@ -390,7 +390,7 @@ def _answer(op: str, args: Sequence[Answer], shape: tuple[int, ...], method: Met
         if a.error:
             moved = OPS[op].numpy(*(v + a.error if j == k else v for j, v in enumerate(values)))
             change = np.abs(moved - value)
-            error += float(np.nanmax(change, initial=0.0))
+            error += float(np.max(change, initial=0.0, where=~np.isnan(change)))
     return Answer(value, method, error)
 
 
