@@ -380,3 +380,31 @@ def test_a_jump_at_a_computed_scalar_is_refused() -> None:
     b = Builder()
     with pytest.raises(JumpAtAtom):
         limit(b.map("sign", b.avg(normal(b), [0])))
+
+
+def test_averages_of_vectors_that_depend_on_random_scalars() -> None:
+    """<x|c x> = c <x|x> stays a random scalar, and linear ones stay Gaussian."""
+    b = Builder()
+    c = b.init_scalar("c", "normal", np.array(0.5), np.array(2.0))
+    x, y = b.map("erf", normal(b)), normal(b, mean=1.0)
+    exact = ExactLimit()
+    scaled = exact.evaluate(b.inner(",->", x, b.mul(c, x)))
+    assert isinstance(scaled, Ket)
+    q = 2 / math.pi * math.asin(2 / 3)
+    assert exact.moments.mean_of(scaled).value == pytest.approx(0.5 * q)
+    assert exact.moments.variance(scaled.lin) == pytest.approx(2.0 * q**2)
+    mixed = exact.evaluate(b.inner(",->", y, b.add(b.mul(b.mul(c, c), x), b.add(c, y))))  # c + 2: x is independent of y
+    assert isinstance(mixed, Ket)
+    assert exact.moments.mean_of(mixed).value == pytest.approx(2.5)
+    assert exact.moments.variance(mixed.lin) == pytest.approx(2.0)
+
+
+def test_averages_over_one_of_two_indices() -> None:
+    b = Builder()
+    x, y = normal(b), normal(b, mean=1.0)
+    xj = b.rename(b.map("abs", x), {0: 1})
+    joint = b.mul(b.mul(xj, xj), b.mul(y, b.map("tanh", y)))
+    z = b.avg(joint, [1])
+    assert limit(b.avg(z, [0])) == pytest.approx(float(limit(b.inner(",->", y, b.map("tanh", y)))), rel=1e-12)
+    with pytest.raises(NotStructured):
+        limit(b.avg(b.map("tanh", b.mul(xj, y)), [1]))

@@ -43,11 +43,13 @@ from nexortlang.kets.exact.atoms import (
     Node,
     NotStructured,
     constant_node,
+    leaves_of,
     operation,
     transform,
 )
+from nexortlang.kets.exact.conditional import factored, separated
 from nexortlang.kets.exact.dots import with_dots
-from nexortlang.kets.exact.expectation import Answer, JumpAtAtom
+from nexortlang.kets.exact.expectation import Answer, JumpAtAtom, mean_of_product
 from nexortlang.kets.exact.forms import (
     RANDOM,
     AtomKey,
@@ -64,8 +66,9 @@ from nexortlang.kets.exact.forms import (
     spread,
     sum_rows,
     trusted,
+    trusted_ket,
 )
-from nexortlang.kets.exact.linear import Lin, LinMap, Rows, add, concatenate, identity
+from nexortlang.kets.exact.linear import Lin, LinMap, Rows, add, composed, concatenate, identity
 from nexortlang.kets.exact.moments import Moments
 from nexortlang.kets.results import Method, least_exact
 
@@ -325,30 +328,52 @@ class ExactLimit:
     # ------------------------------------------------------------------ averages
 
     def _avg(self, v: Avg) -> Result:
-        ket = self._ket(v.x)
-        constant = Answer(ket.lin.constant.reshape(ket.shape), ket.method, ket.error)
-        kept: dict[Hashable, LinMap] = {}
-        total = constant
+        return self._average(self._ket(v.x), frozenset(v.slots))
+
+    def _average(self, ket: Ket, slots: frozenset[int]) -> Result:
+        """The expectation over some slots: a number, or what still depends on the others."""
+        number = Answer(ket.lin.constant, ket.method, ket.error)
+        kept = Lin(np.zeros(ket.lin.size), {})
         for key, m in ket.lin.terms.items():
-            slots = self.moments.slots(key)
-            if not slots & set(v.slots):
-                kept[key] = m
-                continue
-            if slots - set(v.slots):
-                raise NotStructured("an average over some of the indices that a nonlinear function joins")
-            if isinstance(key, AtomKey):
-                mean = self.moments.mean(key)
-                value = m.times(mean.value.reshape(-1, 1)).reshape(ket.shape)
-                total = total.plus(Answer(value, mean.method, mean.error))
-        if kept:
-            return Ket(Lin(total.value.reshape(-1), kept), ket.shape, total.method, total.error)
+            own = self.moments.slots(key)
+            if not own & slots:
+                kept = add(kept, Lin(np.zeros(ket.lin.size), {key: m}))
+            elif isinstance(key, AtomKey):
+                part = self.moments.mean(key) if own <= slots else self._conditional_mean(self.moments.atom(key), slots)
+                if isinstance(part, Answer):
+                    number = number.plus(replace(part, value=m.times(part.value.reshape(-1, 1))[:, 0]))
+                else:
+                    kept = add(kept, composed(m, part.lin))
+                    number = replace(
+                        number, method=least_exact(number.method, part.method), error=number.error + part.error
+                    )
+        if kept.terms:
+            return Ket(add(kept, Lin(number.value, {})), ket.shape, number.method, number.error)
+        return replace(number, value=(number.value + kept.constant).reshape(ket.shape))
+
+    def _conditional_mean(self, atom: Atom, slots: frozenset[int]) -> Result:
+        """The expectation of an atom over some of its slots, entries flat."""
+        leaves, averaged, node = separated(atom, slots)
+        frame = self.moments.frame_aligned(leaves, atom.entries)
+        shape = (atom.entries,)
+        total: Result = Answer(np.zeros(shape))
+        for inside, outside in factored(node, averaged):
+            mean = mean_of_product(frame, [[inside]])
+            term: Result = replace(mean, value=np.broadcast_to(mean.value, shape))
+            for v, p in outside.powers:
+                term = reduce(lambda t, _, v=v: self._apply("mul", [t, Ket(leaves[v], shape)], shape), range(p), term)  # type: ignore[misc]
+            for f in outside.functions:
+                numbers = sorted(leaves_of(f))
+                own = transform(f, numbers.index, lambda c: c)
+                function = self._new_atom(Atom(atom.entries, tuple(leaves[k] for k in numbers), own), shape)
+                term = self._apply("mul", [term, function], shape)
+            total = self._apply("add", [total, term], shape)
         return total
 
     def _inner(self, v: Inner) -> Result:
         x, y = self._ket(v.x), self._ket(v.y)
-        for lin in (x.lin, y.lin):
-            if any(RANDOM in self.moments.slots(key) for key in lin.terms):
-                raise NotStructured("an average that depends on a random scalar")
+        if any(RANDOM in self.moments.slots(key) for ket in (x, y) for key in ket.lin.terms):
+            return self._average_of_product(v, x, y)
         a, b = v.spec.split("->")[0].split(",")
         if not set(a) & set(b):
             moment = self.moments.second_moment(x, y)
@@ -359,6 +384,16 @@ class ExactLimit:
         moment = trusted(moment, x, y)
         summed = moment.value[joint.summed_rows].sum(axis=0).reshape(v.type.shape)
         return Answer(summed, moment.method, moment.error * len(joint.summed_rows))
+
+    def _average_of_product(self, v: Inner, x: Ket, y: Ket) -> Result:
+        """An inner product of vectors that depend on random scalars: a random scalar itself."""
+        joint = Joint(v.spec, x.shape, y.shape)
+        product = self._multiply(x.lin.rows(joint.x_index), y.lin.rows(joint.y_index))
+        found = as_ket(self._average(trusted_ket(product, x, y), frozenset((0,))))
+        lin = sum_rows(found.lin, joint.summed_rows)
+        if not lin.terms:
+            return Answer(lin.constant.reshape(v.type.shape), found.method, found.error * len(joint.summed_rows))
+        return Ket(lin, v.type.shape, found.method, found.error * len(joint.summed_rows))
 
     # ------------------------------------------------------------------ MatMul
 

@@ -79,6 +79,12 @@ def trusted(answer: Answer, *kets: Ket) -> Answer:
     return replace(answer, method=method, error=answer.error + max(k.error for k in kets))
 
 
+def trusted_ket(ket: Ket, *others: Ket) -> Ket:
+    """The ket with the method and error of those it came from."""
+    method = least_exact(ket.method, *(k.method for k in others))
+    return replace(ket, method=method, error=max(ket.error, *(k.error for k in others)))
+
+
 def flat(array: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return np.broadcast_to(array, shape).reshape(-1)
 

@@ -177,6 +177,11 @@ def add(a: Lin, b: Lin) -> Lin:
     return Lin(a.constant + b.constant, terms)
 
 
+def composed(m: LinMap, form: Lin) -> Lin:
+    """The map applied to a form's entries."""
+    return form.rows(m.index).scaled(m.coef) if isinstance(m, Rows) else form.times(m.matrix)
+
+
 def concatenate(parts: list[Lin]) -> Lin:
     constant = np.concatenate([p.constant for p in parts])
     keys = list(dict.fromkeys(k for p in parts for k in p.terms))
