@@ -359,6 +359,8 @@ class ExactLimit:
         total: Result = Answer(np.zeros(shape))
         for inside, outside in factored(node, averaged):
             mean = mean_of_product(frame, [[inside]])
+            if not np.any(mean.value):
+                continue
             term: Result = replace(mean, value=np.broadcast_to(mean.value, shape))
             for v, p in outside.powers:
                 term = reduce(lambda t, _, v=v: self._apply("mul", [t, Ket(leaves[v], shape)], shape), range(p), term)  # type: ignore[misc]
