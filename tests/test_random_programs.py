@@ -139,6 +139,14 @@ def test_a_width_of_any_positive_ratio(text: str) -> None:
     assert float(outcome.program.widths[1].ratio) == pytest.approx(RATIOS[text], rel=1e-12)
 
 
+@pytest.mark.parametrize("exponent", ["inf", "(0/0)"])
+@pytest.mark.parametrize("base", ["n", "(n * x)", "sqrt(n)"])
+def test_n_to_a_power_that_is_no_number_is_refused(base: str, exponent: str) -> None:
+    outcome = checked(f"width n\nx[n] ~ normal(0, 1)\nshow avg({base}^{exponent} * x)\n")
+    assert [d.code for d in outcome.diagnostics] == ["NX220"]
+    assert checked(f"width n\nx[n] ~ normal(0, 1)\nshow avg(exp(-x^2)^{exponent})\n").program is not None
+
+
 @pytest.mark.parametrize("name", ONCE_WRONG)
 def test_small_programs_that_once_showed_a_mistake(name: str) -> None:
     found = examine(ONCE_WRONG[name].lstrip())

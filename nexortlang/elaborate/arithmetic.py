@@ -276,7 +276,11 @@ def _entries(cx: Context, at: At) -> At:
 
 def _is_plain_exponent(operands: Sequence[At]) -> bool:
     exponent = operands[1].value
-    return isinstance(exponent, ConstVal) and exponent.array.size == 1 and exponent.power == 0
+    return isinstance(exponent, ConstVal) and _is_one_number(exponent.array) and exponent.power == 0
+
+
+def _is_one_number(array: np.ndarray) -> bool:
+    return array.size == 1 and bool(np.isfinite(array).all())
 
 
 def _const(op: str, args: Sequence[ConstVal]) -> ConstVal | None:
@@ -324,7 +328,7 @@ def apply_op(cx: Context, op: str, args: Sequence[Value], shape: tuple[int, ...]
             return rescale(cx, b.map(op, x), p / 2)
         case "pow":
             x, p = peel(args[0])
-            if not isinstance(args[1], Const) or args[1].array.size != 1:
+            if not isinstance(args[1], Const) or not _is_one_number(args[1].array):
                 return b.map(op, *args)
             exponent = float(args[1].array.reshape(-1)[0])
             if exponent == 1 and shape == x.type.shape:
