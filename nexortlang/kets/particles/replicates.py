@@ -46,6 +46,8 @@ SCENARIOS = 16
 FEWEST, START, MOST = 256, 1024, 1 << 17
 WORK = 1e11
 """Elementary operations that one size may take, all randomisations together: a few minutes."""
+SCENARIO_WORK = 1e10
+"""The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
 COMPILE_FROM = 2e9
 """Numbers computed for pairs, one size, from which kernels are compiled. The choice depends on the program alone, not on timing or on what the
 cache holds: compiled and NumPy functions may differ in the last digit, and the same seed shall give the same numbers."""
@@ -167,7 +169,7 @@ class _Sampler:
         p = self._plan_at(count)
         if self._bytes(count, p) > MEMORY_SHARE * available_memory():
             return False
-        return self._runs * p.copies * work(p, count) <= WORK
+        return self._runs * p.copies * work(p, count) <= (SCENARIO_WORK if p.scenario else WORK)
 
     def _need_memory(self, count: int) -> None:
         needed, free = self._bytes(count, self._plan), available_memory()
