@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -94,6 +95,12 @@ def test_what_is_no_number_is_infinitely_far() -> None:
     assert np.all(np.isinf(judged(Series(WIDTHS, nan, nan, 9))))
 
 
+def test_what_differs_by_rounding_agrees_whatever_its_error() -> None:
+    same = Series(WIDTHS, np.full((4, 2), 1e-13), np.zeros((4, 2)), 9)
+    with np.errstate(invalid="ignore"):
+        assert np.all(judged(same, error=np.inf, freedom=7.0) == 0.0)
+
+
 def test_slopes() -> None:
     assert slope(WIDTHS, 3 * WIDTHS**-0.5) == pytest.approx(-0.5)
     assert slope(WIDTHS, np.zeros(4)) == -0.5
@@ -161,6 +168,24 @@ def test_every_kind_of_show_agrees(tmp_path: Path) -> None:
     assert [p["part"] for p in by_name["dist(relu(x))"]["parts"]][-1] == "distance"
     assert [p["part"] for p in by_name["dist(f)"]["parts"]][2] == "share below 5%"
     assert answer["numbers"] == sum(np.size(p["limit"]) for r in answer["results"] for p in r["parts"])
+
+
+def test_quantiles_at_an_atom_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = engine.limit
+
+    def without_density(*arguments: object) -> LimitResult:
+        """The limit with the error that division by no density gives."""
+        found = real(*arguments)  # type: ignore[arg-type]
+        (answer,) = found.shows
+        assert isinstance(answer, Distribution) and answer.curve is not None
+        return replace(found, shows=[replace(answer, curve_stderr=np.full(answer.curve.shape, np.inf))])
+
+    monkeypatch.setattr(engine, "limit", without_density)
+    text = "width n\nm[n, 2] ~ bernoulli(0.8)\nshow dist(m)\n"
+    _, answer = verified(tmp_path, text, "--widths", "256,512,1024", "--seeds", "10")
+    quantiles = [p for p in answer["results"][0]["parts"] if "quantile" in p["part"]]
+    assert len(quantiles) == 5 and all(abs(d) < answer["threshold"] for p in quantiles for d in p["deviation"])
+    assert quantiles[0]["deviation"] == quantiles[-1]["deviation"] == [0.0, 0.0]
 
 
 SMALL = """

@@ -78,8 +78,12 @@ def _distribution(sample: Sample, limit: Distribution) -> Iterator[Measured]:
             yield _share(p, quantile, error, values)
         else:
             spread = _at(p + 0.01, limit.curve, quantile) - _at(p - 0.01, limit.curve, quantile)
-            kinked = bool(np.any(spread <= 1e-9 * np.sqrt(limit.variance)))
-            yield _flat(f"{100 * p:g}% quantile", np.quantile(values, p, axis=1), quantile, error, zero, kinked)
+            atom = spread <= 1e-9 * np.sqrt(
+                limit.variance
+            )  # there the error, which divides by a density, is no Gaussian's
+            error = np.where(atom, 0.0, error)
+            runs_say = np.quantile(values, p, axis=1)
+            yield _flat(f"{100 * p:g}% quantile", runs_say, quantile, error, zero, bool(np.any(atom)))
     if limit.curve is not None and not sample.random:
         curves = np.quantile(values, CURVE, axis=1)
         distances = np.abs(curves - limit.curve[:, None]).mean(axis=0)
@@ -106,7 +110,8 @@ def _at(p: float, curve: np.ndarray | None, otherwise: np.ndarray) -> np.ndarray
     place = float(np.interp(p, CURVE, np.arange(len(CURVE))))
     low = int(place)
     high = min(low + 1, len(CURVE) - 1)
-    return np.asarray(curve[low] + (place - low) * (curve[high] - curve[low]))
+    with np.errstate(invalid="ignore"):  # an error is infinite where the density is 0
+        return np.asarray(curve[low] + (place - low) * (curve[high] - curve[low]))
 
 
 def _flat(

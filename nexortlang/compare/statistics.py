@@ -63,14 +63,14 @@ def deviations(
 ) -> np.ndarray:
     """How far the values lie from the limits, in standard errors of a normal distribution with the same tail.
 
-    `errors` of the limits are estimates with `freedom` degrees of freedom; `rounding` is an error of both engines' arithmetic. What is no number is
-    infinitely far.
+    `errors` of the limits are estimates with `freedom` degrees of freedom; `rounding` is an error of both engines' arithmetic: what differs by no more agrees.
+    What is no number is infinitely far.
     """
     total = np.sqrt(e.errors**2 + errors**2 + rounding**2)
     fourth = e.errors**4 / e.freedom + errors**4 / freedom
     joint = np.divide(total**4, fourth, out=np.full_like(total, np.inf), where=fourth > 0.0)
     off = _as_normal((e.values - limits) / total, joint)
-    return np.where(e.values == limits, 0.0, np.where(np.isnan(off), np.inf, off))
+    return np.where(np.abs(e.values - limits) <= rounding, 0.0, np.where(np.isnan(off), np.inf, off))
 
 
 def _as_normal(t: np.ndarray, freedom: np.ndarray) -> np.ndarray:
