@@ -71,7 +71,7 @@ def _command(arguments: Arguments, console: Console) -> int:
         case "simulate" | "verify":
             return _experiment(arguments, console)
         case "explain":
-            console.answer(_lesson(arguments.target, console.width))
+            console.answer(lesson_of(arguments.target, console.width))
         case "help":
             console.answer(help_text())
         case "version":
@@ -140,7 +140,7 @@ def _experiment(arguments: Arguments, console: Console) -> int:
     return _status(found.diagnostics)
 
 
-def _lesson(code: str, width: int) -> str:
+def lesson_of(code: str, width: int) -> str:
     """The lesson of a code; without one, the list of all."""
     from nexortlang.diagnostics.catalogue import LESSONS
     from nexortlang.report.lessons import index, lesson

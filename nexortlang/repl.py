@@ -1,8 +1,8 @@
 """The prompt: a program typed line by line.
 
 In: lines from a terminal, or from a pipe. Out: what each statement shows, as soon as it is complete; an expression alone shows its limit.
-Guarantees: neither a mistake nor Ctrl-C ends the session; Ctrl-D and the end of the pipe do. prompt_toolkit is imported
-only when a terminal is there.
+Guarantees: neither a mistake nor Ctrl-C ends the session; Ctrl-D, quit and the end of the pipe do. What the program binds is never taken for a command. prompt_toolkit
+is imported only when a terminal is there.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ import sys
 from collections.abc import Callable, Iterator
 
 from nexortlang import __version__
-from nexortlang.cli import accident, tell
+from nexortlang.cli import accident, lesson_of, tell
+from nexortlang.diagnostics import NexortError
 from nexortlang.driver import Request, Session
 from nexortlang.report.console import Console, Progress
 from nexortlang.source import Source
@@ -19,6 +20,19 @@ from nexortlang.syntax.parser import is_complete
 from nexortlang.syntax.table import table
 
 _FIRST, _MORE = "nexort> ", "   ...  "
+_LEAVE = frozenset({"exit", "exit()", "quit", "quit()", ":quit", ":exit", ":q"})
+_ASK = frozenset({"help", "help()", ":help", ":h", "?"})
+_HELP = """\
+A statement runs when it is complete; a block ends with an empty line.
+An expression alone shows its limit, a vector its distribution.
+
+  width n                      begins a program
+  W[n, n] ~ normal(0, 1/n)     draws a matrix, x[n] ~ normal(0, 1) a vector
+  <x|y>  avg(x)                a number that has a limit
+
+explain NX203 tells more about a diagnostic, explain alone lists all of them.
+Ctrl-C gives up what is typed; Ctrl-D or quit leaves.
+"""
 
 ReadLine = Callable[[str], str]
 """Asks for a line with a prompt. Raises EOFError at the end, KeyboardInterrupt when the line is given up."""
@@ -28,11 +42,17 @@ def repl(request: Request, console: Console) -> None:
     """One session, until the input ends."""
     session = Session(request)
     if sys.stdin is not None and sys.stdin.isatty() and sys.stdout is not None and sys.stdout.isatty():
-        console.say(f"nexort {__version__}. An expression shows its limit; Ctrl-D leaves.\n")
+        console.say(f"nexort {__version__}. An expression shows its limit. Ctrl-D or quit leaves, help helps.\n")
         read_line = _terminal(session)
     else:
         read_line = _pipe
     for text in _statements(read_line, console):
+        word, _, rest = text.strip().partition(" ")
+        if word.removesuffix("()") not in session.names:
+            if text.strip() in _LEAVE:
+                return
+            if _is_answered(word, rest.strip(), console):
+                continue
         try:
             with Progress(console.quiet) as progress:
                 outcome = session.run(Source("<input>", text), progress)
@@ -43,6 +63,20 @@ def repl(request: Request, console: Console) -> None:
             raise
         except Exception as error:
             console.complain([accident(error)])
+
+
+def _is_answered(word: str, rest: str, console: Console) -> bool:
+    """Whether the line asked for help or a lesson, which is then told."""
+    if word in _ASK and not rest:
+        console.answer(_HELP)
+    elif word in ("explain", ":explain") and (not rest or rest.isalnum()):
+        try:
+            console.answer(lesson_of(rest, console.width))
+        except NexortError as problem:
+            console.complain(problem.diagnostics)
+    else:
+        return False
+    return True
 
 
 def _statements(read_line: ReadLine, console: Console) -> Iterator[str]:

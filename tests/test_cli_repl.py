@@ -75,6 +75,32 @@ def test_accidents_and_interruptions_do_not_end_the_session(typed, monkeypatch: 
     assert out == "3 =  3  (exact)\n" and "interrupted" in err and "NX901" in err and "Traceback" not in err
 
 
+@pytest.mark.parametrize("word", ["exit", "quit", "exit()", "quit()", ":quit", ":q"])
+def test_words_that_leave(typed, word: str) -> None:  # type: ignore[no-untyped-def]
+    assert typed(f"1\n{word}\n2\n") == ("1 =  1  (exact)\n", "")
+
+
+@pytest.mark.parametrize("word", ["help", "help()", ":help", "?"])
+def test_help(typed, word: str) -> None:  # type: ignore[no-untyped-def]
+    out, err = typed(f"{word}\n1\n")
+    assert (
+        "quit leaves" in out
+        and "expression alone" in out
+        and "explain NX203" in out
+        and out.endswith("=  1  (exact)\n")
+    )
+    assert err == ""
+
+
+def test_lessons_at_the_prompt(typed) -> None:  # type: ignore[no-untyped-def]
+    out, err = typed("explain nx203\nexplain NX999\nexplain\n")
+    assert "NX203: a function of a matrix" in out and "NX101  " in out and "NX507" in err
+
+
+def test_names_of_the_program_are_no_commands(typed) -> None:  # type: ignore[no-untyped-def]
+    assert typed("quit = 1\nhelp = 2\nquit + help\nquit\nhelp\n")[0].count("exact") == 3
+
+
 def test_a_session_keeps_what_it_knows() -> None:
     session = Session(Request())
     source = "width n\nW[n, n] ~ normal(0, 1)\n"
@@ -103,4 +129,4 @@ def test_a_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monk
         keys.send_text("for t in range(2):\r    show t\r\r2 * 3\r\x04")
         assert main([]) == 0
     out, _ = capsys.readouterr()
-    assert "Ctrl-D leaves" in out and "t  (2 passes, exact)" in out and "2 * 3 =  6  (exact)" in out
+    assert "Ctrl-D or quit leaves, help helps" in out and "t  (2 passes, exact)" in out and "2 * 3 =  6  (exact)" in out
