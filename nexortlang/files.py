@@ -13,6 +13,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
 
+from nexortlang.check.suggest import library
 from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.resources import resource
 from nexortlang.settings import MAX_SOURCE_BYTES, available_memory
@@ -53,7 +54,8 @@ class Files:
             found = (p for p in (_standard(module), self.folder / f"{module}.nxt") if p is not None and p.is_file())
             path = next(found, None)
         if path is None or not path.is_file():
-            hint = f"the standard library has {', '.join(standard_modules())}; then come files beside the program"
+            modules = ", ".join(standard_modules())
+            hint = library(module) or f"the standard library has {modules}; then come files beside the program"
             raise _problem("NX106", f"there is no module {module}", hint)
         try:
             if path.stat().st_size > MAX_SOURCE_BYTES:

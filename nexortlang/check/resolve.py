@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, fields, is_dataclass
-from difflib import get_close_matches
 
+from nexortlang.check import suggest
 from nexortlang.check.scopes import bound_names
 from nexortlang.diagnostics import Diagnostic
 from nexortlang.syntax import ast
@@ -98,8 +98,7 @@ def _names(node: object, visible: frozenset[str]) -> Iterator[Diagnostic]:
     match node:
         case ast.Name(id=name, span=span):
             if name not in visible and name not in NOT_NAMES:
-                close = get_close_matches(name, visible, n=1, cutoff=0.65)
-                hint = f"did you mean {close[0]}?" if close else "nothing in this file binds it"
+                hint = suggest.hint(node, visible, "nothing in this file binds it")
                 yield Diagnostic("NX101", f"unknown name {name}", span, hint=hint)
         case ast.Call(function=ast.Subscript() as function, args=args, keywords=keywords):
             yield from _names(function, visible)

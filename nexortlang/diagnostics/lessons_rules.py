@@ -193,9 +193,9 @@ LESSONS: dict[str, Lesson] = {
         "width n\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nshow cov(sqrt(n) * <v|tanh(x)>)\n",
     ),
     "NX235": Lesson(
-        "sqrt(n) times something that is no Gaussian functional",
+        "sqrt(n) times something that is not known to be Gaussian",
         "sqrt(n) * <v|x> tends to a Gaussian if v is an initial vector of mean 0 that x does not depend on: a sum of n independent terms of mean 0. "
-        "Of other averages, sqrt(n) * c grows, or its limit is not what the terms alone say.",
+        "Of other averages, sqrt(n) * c grows, or its limit is not followed.",
         f"{_VECTOR}show cov(sqrt(n) * <x|x>)\n",
         "width n\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nshow cov(sqrt(n) * <v|x>)\n",
     ),
@@ -228,8 +228,8 @@ LESSONS: dict[str, Lesson] = {
     "NX243": Lesson(
         "no such axis",
         "sum, mean, max, min, argmax and softmax work along finite axes, counted from 0, -1 being the last. The width is no such axis: avg(x) "
-        "averages over it.",
-        f"{_VECTOR}show avg(sum(x, axis=0))\n",
+        "averages over it. Of a vector without finite axes there is nothing to sum.",
+        f"{_VECTOR}show avg(sum(x))\n",
         "width n\nx[n, 4] ~ normal(0, 1)\nshow avg(sum(x, axis=0))\n",
     ),
 }

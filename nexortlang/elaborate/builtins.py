@@ -110,6 +110,15 @@ def _progression(name: str) -> Callable[[Context, ast.Call], Surface]:
         ats, _ = positional(cx, call, name)
         if not 1 <= len(ats) <= 3:
             raise error("NX110", f"expected 1 to 3 arguments for {name}, found {len(ats)}", call.span)
+        for at in ats:
+            if isinstance(at.value, Width):
+                raise error(
+                    "NX211",
+                    f"{at.text} is a width, and a width is no number",
+                    at.span,
+                    *blame(at)[1:],
+                    hint="a vector is computed with as a whole; avg[i](…) averages over its coordinates",
+                )
         ends = [subscripts.whole_number(at, f"the bounds of {name}") for at in ats]
         if len(ends) == 3 and ends[2] == 0:
             raise error("NX212", f"the step of {name} cannot be 0", ats[2].span)
@@ -254,6 +263,14 @@ def reduction(cx: Context, name: str, at: At, axis: At | None, span: Span) -> Su
     at = number(at)
     require_numbers([at], name, span)
     value, shape = at.value, shape_of(at.value)
+    if axis is None and not shape and (isinstance(value, Indexed) or subscripts.core_axes(value)):
+        raise error(
+            "NX243",
+            f"{name} is over finite axes, of which {at.text} has none",
+            span,
+            *blame(at),
+            hint=f"avg({at.text}) averages over the width" if not isinstance(value, Indexed) else "avg[i](…) averages",
+        )
     axes = _axes(at, axis, name, span) if axis is not None else list(range(len(shape)))
     count = prod(shape[k] for k in axes)
     if count == 0 and name != "sum":

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from difflib import get_close_matches
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from nexortlang.check import suggest
 from nexortlang.check.scopes import gradient_targets
 from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Value, Width
@@ -28,6 +28,10 @@ if TYPE_CHECKING:
     from nexortlang.files import Files
 
 MAX_DIAGNOSTICS = 100
+
+
+def _line(d: Diagnostic) -> tuple[str, int]:
+    return (d.span.source.name, d.span.source.position(d.span.start)[0]) if d.span is not None else ("", 0)
 
 
 class Silenced(Exception):
@@ -162,10 +166,7 @@ class Context:
                 hint="bind its value to another name inside the loop",
             )
         known = [*self.frame.names, *self.frame.top.names, *self.builtins]
-        close = get_close_matches(name.id, known, n=1, cutoff=0.65)
-        hint = (
-            f"did you mean {close[0]}?" if close else "bind it before this line: a width, a const, a draw with ~, or ="
-        )
+        hint = suggest.hint(name, known, "bind it before this line: a width, a const, a draw with ~, or =")
         return error("NX101", f"unknown name {name.id}", name.span, hint=hint)
 
     # -- calls and loops
@@ -218,9 +219,9 @@ class Context:
     # -- diagnostics
 
     def report(self, diagnostic: Diagnostic) -> None:
-        """Adds a diagnostic once per code and place, with the calls that led there."""
-        known = {(d.code, d.span) for d in self.diagnostics}
-        if (diagnostic.code, diagnostic.span) in known:
+        """Adds a diagnostic once per code and place, and its words once per line, with the calls that led there."""
+        known = {(d.code, d.span) for d in self.diagnostics} | {(d.message, _line(d)) for d in self.diagnostics}
+        if {(diagnostic.code, diagnostic.span), (diagnostic.message, _line(diagnostic))} & known:
             return
         labels = diagnostic.labels + tuple(
             Label(site.span, f"in this call of {site.function.name}") for site in reversed(self.calls[-3:])

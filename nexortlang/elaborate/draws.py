@@ -194,10 +194,10 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
         )
     variance = m.variance.array
     if variance.any() and m.variance.power != -1:
-        found = power_text(m.variance.power) if m.variance.power else "order 1"
+        found = power_text(m.variance.power) if m.variance.power else "1"
         raise error(
             "NX225",
-            f"expected a constant over a width as the variance of a matrix, found power {found}",
+            f"expected a constant over a width as the variance of a matrix, found a variance of order {found}",
             m.variance_span,
             Label(statement.name.span, f"{statement.name.id} is a matrix({rows.name}, {cols.name})"),
             hint=f"write {statement.name.id}[…] ~ {m.law}(0, s/{cols.name}): then W @ x is of the order of x",
@@ -205,7 +205,9 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
     if (variance < 0).any():
         raise error("NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span)
     over_cols = _fit(variance * float(cols.ratio), shape, m.variance_span, "variance")
-    return operators.initial(cx.builder, cx.builder.matrix(statement.name.id, rows, cols, over_cols, m.law))
+    name = statement.name.id
+    matrix = cx.builder.matrix(name, rows, cols, over_cols, m.law)
+    return operators.initial(cx.builder, matrix, name in cx.frame.targets)
 
 
 def _random(

@@ -9,6 +9,7 @@ from typing import assert_never
 
 import numpy as np
 
+from nexortlang.check import suggest
 from nexortlang.core.program import Width
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import arithmetic, index_notation, matrices, subscripts
@@ -46,6 +47,14 @@ OP_NAMES = {
 }
 
 
+_REDUCTIONS = {
+    "sum": "times n it is the sum",
+    "mean": "it is the mean",
+    **dict.fromkeys(("max", "min", "argmax"), "a vector's largest entry has no limit of its own"),
+}
+"""Functions that somebody may write with an index like avg[j](…), and what is said then."""
+
+
 def evaluate(cx: Context, e: ast.Expr) -> At:
     """The value of an expression, with its place; a name comes with its variable."""
     match e:
@@ -68,7 +77,7 @@ def evaluate(cx: Context, e: ast.Expr) -> At:
         case ast.Subscript():
             return At(_subscript(cx, e), e.span)
         case ast.Attribute(value=value, name=name):
-            return At(_attribute(evaluate(cx, value), name, e.span), e.span)
+            return At(_attribute(cx, evaluate(cx, value), name, e.span), e.span)
         case ast.Transpose(value=value):
             return At(_transpose(cx, evaluate(cx, value), e.span), e.span)
         case ast.BraKet(bra=bra, operator=operator, ket=ket):
@@ -112,15 +121,14 @@ def binary(cx: Context, op: str, left: At, right: At, span: Span) -> Surface:
     return arithmetic.entrywise(cx, name, [left, right], span)
 
 
-def _attribute(at: At, name: str, span: Span) -> Surface:
+def _attribute(cx: Context, at: At, name: str, span: Span) -> Surface:
     if isinstance(at.value, ModuleValue):
         return member_of_module(at.value, name, span)
     if name == "shape":
         subscripts.require_finite_axes(at, span)
         return arithmetic.const(np.array(arithmetic.shape_of(at.value), dtype=float))
-    raise error(
-        "NX201", f"{a_kind(at.value)} has no attribute {name}", span, *blame(at), hint="values have .shape and .T"
-    )
+    hint = suggest.method(name, at.text, cx.builtins)
+    raise error("NX201", f"{a_kind(at.value)} has no attribute {name}", span, *blame(at), hint=hint)
 
 
 def member_of_module(module: ModuleValue, name: str, span: Span) -> Surface:
@@ -163,6 +171,14 @@ def _call(cx: Context, e: ast.Call) -> Surface:
     function = e.function
     if isinstance(function, ast.Subscript) and _is_builtin(cx, function.value, "avg"):
         return index_notation.average_over(cx, e, function, lambda x: evaluate(cx, x))
+    if isinstance(function, ast.Subscript) and any(_is_builtin(cx, function.value, name) for name in _REDUCTIONS):
+        name, indices = function.value.span.text, function.span.text[len(function.value.span.text) :]
+        raise error(
+            "NX243",
+            f"{name} is over finite axes, not over an index of a width",
+            function.span,
+            hint=f"avg{indices}(…) averages; " + _REDUCTIONS[name],
+        )
     callee = evaluate(cx, function)
     match callee.value:
         case Builtin(run=run):

@@ -105,7 +105,7 @@ def _require_showable(cx: Context, kind: Kind, at: At) -> None:
     if kind == "covariance" and sort == "array" and power_of(value) == HALF:
         raise error(
             "NX235",
-            f"{at.text} grows like n^(1/2) and is no Gaussian scalar in the limit: "
+            f"{at.text} is not known to be a Gaussian scalar in the limit: "
             + fluctuations.why_not(cx.builder, core(cx, value)),
             at.span,
             *blame(at)[1:],

@@ -229,8 +229,26 @@ def _bind(cx: Context, target: ast.Expr, at: At) -> None:
             cx.builder.label(value, target.id)
         cx.bind(target.id, value, target.span)
         return
+    _require_members(cx, target)
     name, old, index = finite_positions(cx, target)
     cx.bind(name.id, subscripts.set_members(cx, old, index, at, target.span), name.span)
+
+
+def _require_members(cx: Context, target: ast.Expr) -> None:
+    """z[n] = … with a width n is neither a draw nor a member."""
+    if not isinstance(target, ast.Subscript):
+        return
+    for item in target.items:
+        variable = cx.frame.find(item.id) if isinstance(item, ast.Name) else None
+        if variable is not None and isinstance(variable.value, Width):
+            name = target.value.span.text
+            raise error(
+                "NX211",
+                f"{item.span.text} is a width, and a width is no number",
+                item.span,
+                Label(variable.span, "declared here"),
+                hint=f"to draw a vector use {target.span.text} ~ normal(0, 1), to bind a name {name} = …",
+            )
 
 
 def _named_matrix(cx: Context, name: str, value: Operator) -> Operator:
@@ -240,7 +258,7 @@ def _named_matrix(cx: Context, name: str, value: Operator) -> Operator:
         updated = operators.rebound(cx.builder, old.value, value)
         if updated is not None:
             return updated
-    return operators.copy(cx.builder, value, name)
+    return operators.copy(cx.builder, value, name, name in cx.frame.targets)
 
 
 def _assign_indexed(cx: Context, target: ast.Subscript, statement: ast.Assign) -> None:

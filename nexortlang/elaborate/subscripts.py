@@ -84,7 +84,7 @@ def positions(shape: Sequence[int], items: Sequence[Any], at: At, span: Span) ->
             f"expected at most {len(shape)} subscripts, found {used}: {at.text} has {has}{extra}",
             span,
             *blame(at),
-            hint="avg(x) averages over the width; index notation reads coordinates: y[i] = avg[j](…)",
+            hint=_without_axes(at, items) if not shape else "count its finite axes: x.shape tells them",
         )
     try:
         return np.arange(prod(shape)).reshape(tuple(shape))[tuple(items)]
@@ -93,6 +93,17 @@ def positions(shape: Sequence[int], items: Sequence[Any], at: At, span: Span) ->
         if "could not be broadcast" in str(problem):
             text = f"the index arrays of {at.text} do not broadcast together"
         raise error("NX212", text, span, *blame(at), hint="positions count from 0; -1 is the last") from None
+
+
+def _without_axes(at: At, items: Sequence[Any]) -> str:
+    """What may have been meant by a subscript of what has no finite axes."""
+    if isinstance(at.value, Operator):
+        return f"{at.text} is one matrix; a family of L matrices is drawn as W[n, n, L] and has members W[0], W[1], …"
+    if not _has_width(at.value):
+        return f"{at.text} is a single number; drop the subscript"
+    if all(item is None or item is Ellipsis or isinstance(item, slice) for item in items):
+        return f"{at.text} broadcasts as it is; drop the subscript"
+    return "avg(x) averages over the width; index notation reads coordinates: y[i] = avg[j](…)"
 
 
 def matrix_entry(at: At, span: Span) -> Exception:

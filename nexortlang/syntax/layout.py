@@ -15,6 +15,7 @@ from nexortlang.syntax import lexical
 from nexortlang.syntax.tokens import CLOSING, MISTAKES, Line, Token, scan
 
 MAX_BRACKETS = 100  # brackets within brackets
+_TAB_STOPS = 4  # how deep a tab, which is a mistake, is taken to be meant
 MAX_WORDS = 500_000  # in one statement; a larger table belongs into a file
 
 _DOCUMENTED = frozenset({"def", "const", "optimizer"})
@@ -100,7 +101,7 @@ class Layout:
         doc = "\n".join(self._comments) if documented else ""
         self._comments, self._comments_stand_apart = [], False
         self._any_statement = True
-        return Line(len(margin), token.start, doc=doc)
+        return Line(len(margin.expandtabs(_TAB_STOPS)), token.start, doc=doc)
 
     def _check(self, line: Line, token: Token, brackets: list[Token]) -> None:
         """Keep track of the brackets; the line's first mistake stays with it."""

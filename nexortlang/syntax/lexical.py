@@ -10,6 +10,7 @@ from nexortlang.source import Source, Span
 from nexortlang.syntax.tokens import CLOSING, Line, Token
 
 TAB = "NX004"
+DEPTHS = frozenset({"NX005", "NX006"})  # what is said of depths that do not fit, which tabs leave unclear
 
 
 # What people type for something that the language has under another form.

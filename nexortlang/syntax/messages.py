@@ -140,7 +140,7 @@ def _foreign_word(s: Situation) -> Diagnostic | None:
 
 
 def _foreign_form(s: Situation) -> Diagnostic | None:
-    """x = a if c else b    x = [f(t) for t in range(3)]    f(*args)    x = {…}"""
+    """x = a if c else b    x = [f(t) for t in range(3)]    f(*args)    // comment"""
     if s.index and s.found in ("if", "for", "else") and s.before != "else" and s.operator_due:
         hint = (
             "where(condition, a, b) chooses"
@@ -150,6 +150,8 @@ def _foreign_form(s: Situation) -> Diagnostic | None:
         return s.report("NX027", _listed(s), hint)
     if s.found in ("*", "**") and s.operand_due and s.before in ("(", ","):
         return s.report("NX027", "an argument", "arguments are written out one by one")
+    if s.found == "//" and s.index == 0:
+        return s.report("NX027", "a statement", "a comment begins with #")
     return None
 
 
@@ -310,6 +312,8 @@ def _missing_operand(s: Situation) -> Diagnostic | None:
     hint = _general_hint(s)
     if s.before == ">" and ("<" in s.kinds() or "|" in s.kinds()):
         hint = _IN_BRACKETS
+    if s.before == "-" and s.found == ">":
+        hint = "there are no arrows: a name is bound by y = …, a function by def f(x) = …"
     if s.before == "[" and s.found == "]":
         hint = "say which members: x[2], x[0:4], x[:, None]"
     return s.report("NX016", f"an expression after {shown(s.text(s.index - 1))}", hint)
@@ -323,7 +327,7 @@ def _missing_operator(s: Situation) -> Diagnostic | None:
         return s.report(
             "NX017",
             f"`,`, `{_closer(s.bracket)}` or an operator",
-            "separate entries by commas; a product needs its sign *",
+            f"separate entries by commas; {_joined(s) or 'a product needs its sign *'}",
         )
     if s.found == "not":
         return s.report("NX017", _listed(s), "`not` stands before a condition: not (a == b)")
@@ -335,7 +339,19 @@ def _missing_operator(s: Situation) -> Diagnostic | None:
     if s.found == "STRING" and right[0] == "'" and s.tokens[s.index - 1].end == s.tokens[s.index].start:
         return s.report("NX026", "an operator", TRANSPOSE_HINT)
     product = f": {left} * {right}" if s.found in ("NAME", "NUMBER") and len(left + right) < 30 else " *"
-    return s.report("NX017", _listed(s), f"a product needs its sign{product}")
+    return s.report("NX017", _listed(s), _joined(s) or f"a product needs its sign{product}")
+
+
+def _joined(s: Situation) -> str:
+    """How two names side by side may be meant, by the looks of the first: W x, tanh h."""
+    left, right = s.text(s.index - 1), s.text()
+    if s.before != "NAME" or s.found != "NAME" or len(left + right) >= 30:
+        return ""
+    if left[0].isupper():
+        return f"a matrix is applied by its sign: {left} @ {right}; an entrywise product: {left} * {right}"
+    if len(left) > 2 and left.isalpha():
+        return f"a function is applied by ( ): {left}({right}); a product needs its sign: {left} * {right}"
+    return f"a product needs its sign: {left} * {right}"
 
 
 def _closer(bracket: Token) -> str:

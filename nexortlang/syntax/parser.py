@@ -83,7 +83,8 @@ class _Parser:
         self._dedent(0)
         end = len(self.source.text)
         self.automaton.feed("$END", end, end)
-        mistakes = sorted(self.mistakes + self.layout.notes, key=lambda m: m.span.start if m.span else 0)
+        found = [m for m in self.mistakes if not (self.layout.notes and m.code in lexical.DEPTHS)]
+        mistakes = sorted(found + self.layout.notes, key=lambda m: m.span.start if m.span else 0)
         return Module(self.automaton.result, self.layout.doc, Span(self.source, 0, end)), mistakes
 
     def _belongs_to_bad(self, line: Line) -> bool:
