@@ -305,3 +305,15 @@ def test_rearranged_is_exact(data: st.DataObject) -> None:
     text = rearranged("x", shape, index)
     found = eval(text, {"x": entries, "reshape": lambda x, *s: x.reshape(s), "transpose": lambda x, *o: x.transpose(o)})
     np.testing.assert_array_equal(found, index)
+
+
+def test_shows_of_one_series_are_marked() -> None:
+    text = to_nxt(
+        elaborated("s = 1\nfor t in range(3):\n    s = s / 2\n    show s as a\n    show s^2 as b\nshow s as last\n")
+    )
+    lines = [line for line in text.splitlines() if line.startswith(("#", "show"))]
+    assert [line for line in lines if line.startswith("#")] == [
+        "# one series: the 3 values of a",
+        "# one series: the 3 values of b",
+    ]
+    assert lines.index("# one series: the 3 values of a") == 0 and len(lines) == 9

@@ -2,7 +2,7 @@
 
 In: a program. Out: its text. Guarantees: every name is unique, every number exact; what no `show` or `assert` needs is left out. Values over
 the slots 0 and 1 are printed in index notation, G[i, j] = …; values over more slots stand inside the avg[…] that consumes them, and a
-Rename is the choice of index letters. Shows of a loop's passes come one after the other.
+Rename is the choice of index letters. Shows of a loop's passes come one after the other; a comment says which are one series.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class _Printer:
         for v in self.live:
             if v.id in self.names:
                 yield self._statement(v)
-        yield from map(self._show, self.program.shows)
+        yield from self._shows()
         yield from map(self._assertion, self.program.assertions)
 
     # -- declarations
@@ -127,6 +127,14 @@ class _Printer:
             return f"{name} = {self._expression(v, {})}"
         letters = dict(zip(v.type.slots, INDEX_NAMES, strict=False))
         return f"{name}[{', '.join(letters.values())}] = {self._expression(v, letters)}"
+
+    def _shows(self) -> Iterator[str]:
+        """Every show, and before the first of a series that it is one."""
+        counts = Counter(show.statement for show in self.program.shows)
+        for show in self.program.shows:
+            if (count := counts.pop(show.statement, 1)) > 1:
+                yield f"# one series: the {count} values of {as_name(show.name)}"
+            yield self._show(show)
 
     def _show(self, show: Show) -> str:
         text = self._atom(show.value, {})
