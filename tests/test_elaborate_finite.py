@@ -140,6 +140,8 @@ FINITE_AXES = [
     case("[x, z]", lambda d: np.stack([d.x, d.z], 1)),
     case("[X, X[::-1]]", lambda d: np.stack([d.X, d.X[:, ::-1]], 1)),
     case("[c, 1, d[0]]", lambda d: np.array([d.c, 1, d.d[0]])),
+    case("concatenate(X, [x], X[1:])", lambda d: np.concatenate([d.X, d.x[:, None], d.X[:, 1:]], 1)),
+    case("concatenate([c], d)", lambda d: np.array([d.c, *d.d])),
     case("[[c, 1], d]", lambda d: np.array([[d.c, 1], d.d])),
     case("r = X\nr[0] = x", lambda d: np.stack([d.x, d.X[:, 1]], 1)),
     case("r = zeros(n, 3)\nr[1:] = X", lambda d: np.concatenate([np.zeros((N, 1)), d.X], 1)),

@@ -269,7 +269,7 @@ def test_a_wrong_statement_changes_nothing() -> None:
 
 NAMES = """
 exp log sqrt abs sign step sin cos tan tanh sigmoid erf relu leaky_relu gelu silu softplus max min where clip softmax sum mean argmax avg zeros
-ones eye arange len reshape transpose randn load range grad stop ntk dist cov pi inf
+ones eye arange len reshape transpose concatenate randn load range grad stop ntk dist cov pi inf
 """
 
 

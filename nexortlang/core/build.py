@@ -90,6 +90,13 @@ def is_zero(v: Value) -> bool:
     return isinstance(v, Const) and not v.array.any()
 
 
+def _unshaped(v: Value) -> Value:
+    """What v is a reshaping of."""
+    if isinstance(v, Gather) and v.index.size == prod(v.x.type.shape):
+        return v.x if np.array_equal(v.index.reshape(-1), np.arange(v.index.size)) else v
+    return v
+
+
 def einsum_shape(spec: str, a: Shape, b: Shape) -> Shape:
     """The result shape of a two-operand einsum, checking that labels agree."""
     inputs, out = spec.split("->")
@@ -200,7 +207,7 @@ class Builder:
         pairs = tuple((old, slots[old]) for old in x.type.slots)
         if all(old == new for old, new in pairs):
             return x
-        if isinstance(x, Rename):
+        if isinstance(x, Rename) and x.id not in self._written:
             return self.rename(x.x, {old: slots[new] for old, new in x.slots})
         if len({new for _, new in pairs}) != len(pairs):
             raise TypeRuleError(f"rename {pairs} joins two axes")
@@ -233,6 +240,7 @@ class Builder:
         return self.gather(x, np.broadcast_to(np.arange(prod(x.type.shape)).reshape(x.type.shape), shape))
 
     def concat(self, args: Sequence[Value]) -> Value:
+        args = [_unshaped(a) for a in args]
         if len(args) == 1:
             return self.reshape(args[0], (prod(args[0].type.shape),))
         if all(isinstance(a, Const) for a in args):
@@ -321,7 +329,9 @@ class Builder:
         """
         if x.id < result.id and not (isinstance(result, Avg) and result.x is x):
             t = result.type
-            written = Avg(type=t, x=x, slots=tuple(sorted(slots))) if exponent == 0 else Scale(type=t, x=x, exponent=exponent)
+            written = (
+                Avg(type=t, x=x, slots=tuple(sorted(slots))) if exponent == 0 else Scale(type=t, x=x, exponent=exponent)
+            )
             self._written.setdefault(result.id, replace(written, id=result.id))
         return result
 

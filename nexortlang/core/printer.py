@@ -224,6 +224,8 @@ class _Printer:
 
     def _gather(self, x: Value, index: np.ndarray, letters: Letters) -> str:
         text, shape = self._atom(x, letters), x.type.shape
+        if index.shape == (1,) and not shape:
+            return f"[{text}]"
         if not shape:  # one entry, repeated
             return f"{text} + zeros({sizes(index.shape)})" if index.shape else text
         if index.size == 0:
@@ -236,12 +238,21 @@ class _Printer:
         if same_shape and len({bool(a.type.axes) for a in args}) == 1:
             stacked = f"[{', '.join(self._atom(a, letters) for a in args)}]"
             return stacked if not args[0].type.shape else f"reshape({stacked}, {size})"
+        if len({a.type.axes for a in args}) == 1:
+            return f"concatenate({', '.join(self._flat(a, letters) for a in args)})"
         carrier = next((self._entry(a, letters, 0) for a in args if a.type.axes), "")
         entries = []
         for a in args:
             lift = f" + 0 * {carrier}" if carrier and not a.type.axes else ""
             entries += [self._entry(a, letters, k) + lift for k in range(prod(a.type.shape))]
         return f"[{', '.join(entries)}]"
+
+    def _flat(self, v: Value, letters: Letters) -> str:
+        """v with one finite axis."""
+        text, shape = self._atom(v, letters), v.type.shape
+        if not shape:
+            return f"[{text}]"
+        return text if len(shape) == 1 else f"reshape({text}, {prod(shape)})"
 
     def _entry(self, v: Value, letters: Letters, k: int) -> str:
         """One finite entry of v."""

@@ -13,11 +13,11 @@ from fractions import Fraction
 from itertools import chain
 from math import prod
 
-import numpy as np
-
 from nexortlang.core.build import Builder, TypeRuleError
 from nexortlang.core.program import Concat, Einsum, Gather, Map, Reduce, Rename, Scale, Value
-from nexortlang.elaborate.products import Expansion, Factor, Label, Product, whole_exponent
+from nexortlang.elaborate.products import Expansion, Factor, Label, Product, aligned
+from nexortlang.elaborate.separation import whole_exponent
+from nexortlang.elaborate.stacks import stacked
 
 Key = tuple[Value, frozenset[int]]
 
@@ -125,7 +125,7 @@ def _rebuilt(b: Builder, v: Value, wanted: frozenset[int], parts: Sequence[Value
 
 def _average_product(b: Builder, x: Value, slots: frozenset[int]) -> Value:
     """The average of what is not a linear combination: expanded into products, each split by slots."""
-    expansion = Expansion(b, x, slots)
+    expansion = Expansion(b, x, slots, stacked)
     if len(expansion.products) == 1 and _is_one_piece(expansion.products[0], slots):
         return plain(b, x, slots)
     total: Value | None = None
@@ -223,6 +223,8 @@ class _Assembly:
         union = self._ordered([x, y])
         labels = tuple(label for label in union if label in keep)
         if labels != union:
+            if x.value.type.is_scalar:  # x @ A has the vector first
+                x, y = y, x
             return Factor(self.b.einsum(_spec(x.labels, y.labels, labels), x.value, y.value), labels)
         return Factor(self.b.mul(self._aligned(x, labels), self._aligned(y, labels)), labels)
 
@@ -241,13 +243,7 @@ class _Assembly:
         )
 
     def _aligned(self, x: Factor, labels: tuple[Label, ...]) -> Value:
-        """x's value with axes in the order of `labels`, of size 1 for those it lacks (none in front)."""
-        entries = np.arange(prod(x.value.type.shape)).reshape(x.value.type.shape)
-        own = [label for label in labels if label in x.labels]
-        entries = entries.transpose([x.labels.index(label) for label in own])
-        start = labels.index(own[0]) if own else len(labels)
-        shape = tuple(self.sizes[label] if label in own else 1 for label in labels[start:])
-        return self.b.gather(x.value, entries.reshape(shape))
+        return aligned(self.b, x, labels, self.sizes)
 
     def _spread(self, x: Factor) -> Value:
         """x's value on all result axes."""

@@ -162,6 +162,13 @@ def _transpose(cx: Context, call: ast.Call) -> Surface:
     return subscripts.transpose(cx, ats[0], axes, call.span)
 
 
+def _concatenate(cx: Context, call: ast.Call) -> Surface:
+    ats, _ = positional(cx, call, "concatenate")
+    if not ats:
+        raise error("NX110", "expected arrays to concatenate", call.span, hint="concatenate(x, y)")
+    return subscripts.concatenate(cx, ats, call.span)
+
+
 def _randn(cx: Context, call: ast.Call) -> Surface:
     ats, given = positional(cx, call, "randn", "seed")
     shape = size_arguments(ats, call.span)
@@ -339,6 +346,7 @@ def _table() -> dict[str, Surface]:
         "len": _len,
         "reshape": _reshape,
         "transpose": _transpose,
+        "concatenate": _concatenate,
         "randn": _randn,
         "load": _load,
         "softmax": _softmax,

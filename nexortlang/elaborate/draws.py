@@ -205,7 +205,9 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
     if (variance < 0).any():
         raise error("NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span)
     over_cols = _fit(variance * float(cols.ratio), shape, m.variance_span, "variance")
-    return operators.initial(cx.builder, cx.builder.matrix(statement.name.id, rows, cols, over_cols, m.law))
+    name = statement.name.id
+    matrix = cx.builder.matrix(name, rows, cols, over_cols, m.law)
+    return operators.initial(cx.builder, matrix, name in cx.frame.targets)
 
 
 def _random(

@@ -10,10 +10,8 @@ be taken later with respect to the name, at the values that it had.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
-from functools import reduce
+from functools import partial, reduce
 from itertools import product
 from math import prod
 from typing import TypeAlias
@@ -21,18 +19,20 @@ from typing import TypeAlias
 import numpy as np
 
 from nexortlang.core.build import Builder, TypeRuleError
-from nexortlang.core.program import Const, Map, Matrix, Shape, Value, Width
-from nexortlang.elaborate.averages import average
+from nexortlang.core.program import Const, Matrix, Shape, Value, Width
+from nexortlang.elaborate.adjoints import multiply, plus
 from nexortlang.elaborate.narrowing import narrowed
-from nexortlang.elaborate.products import separation
+from nexortlang.elaborate.outer_values import applied, entries_product, scattered, separated
+from nexortlang.elaborate.separation import separation
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variable:
-    """The identity of a name over all its updates. `shape` is the family's."""
+    """The identity of a name over all its updates. `shape` is the family's. `is_target`: gradients are asked for by this name."""
 
     name: str
     shape: Shape
+    is_target: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -76,12 +76,16 @@ class Entries:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Named:
-    """Members of the family that a variable stands for. `body` is what they are now, of shape members.shape, before transposition."""
+    """Members of the family that a variable stands for.
+
+    `body` is what they are now, of shape members.shape, before transposition; `version` counts the updates that led there.
+    """
 
     variable: Variable
     members: np.ndarray
     body: Operator
     transposed: bool
+    version: int = 0
 
     @property
     def shape(self) -> Shape:
@@ -89,6 +93,8 @@ class Named:
 
 
 Factor: TypeAlias = Initial | Entries | Named
+Tag: TypeAlias = tuple[Variable, int]
+"""A name and its version, for what must not be shared with equal values of other names and versions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -124,11 +130,11 @@ class Operator:
 # ---------------------------------------------------------------------------- making
 
 
-def initial(b: Builder, matrix: Matrix) -> Operator:
-    """An initial matrix under its own name."""
+def initial(b: Builder, matrix: Matrix, is_target: bool = False) -> Operator:
+    """An initial matrix under its own name; `is_target` says that gradients are asked for by this name."""
     members = np.arange(prod(matrix.shape)).reshape(matrix.shape)
     body = _single(b, Initial(matrix, members, False), matrix.rows, matrix.cols)
-    return copy(b, body, matrix.name)
+    return copy(b, body, matrix.name, is_target)
 
 
 def outer(b: Builder, value: Value) -> Operator:
@@ -136,12 +142,14 @@ def outer(b: Builder, value: Value) -> Operator:
     if value.type.slots != (0, 1):
         raise TypeRuleError(f"the entries of a matrix over slots {value.type.slots}")
     (_, rows), (_, cols) = value.type.axes
-    return _single(b, Entries(value, False), rows, cols)
+    one = b.const(1.0)
+    terms = tuple(Term(one, (Entries(part, False),)) for part in separated(b, value))
+    return Operator(rows, cols, value.type.shape, terms)
 
 
-def copy(b: Builder, A: Operator, name: str = "") -> Operator:
+def copy(b: Builder, A: Operator, name: str = "", is_target: bool = False) -> Operator:
     """A under a new name: later updates of either leave the other alone."""
-    variable = Variable(name, A.shape)
+    variable = Variable(name, A.shape, is_target)
     members = np.arange(prod(A.shape)).reshape(A.shape)
     return _single(b, Named(variable, members, A, False), A.rows, A.cols)
 
@@ -210,7 +218,7 @@ def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Opera
     if named is not None and not named.transposed:
         own = _named(B)
         inner = own.body if own is not None and own.variable is named.variable and not own.transposed else B
-        return _single(b, replace(named, body=set_member(b, named.body, index, inner)), A.rows, A.cols)
+        return _updated(b, A, named, set_member(b, named.body, index, inner))
     rest = np.setdiff1d(np.arange(prod(A.shape)), index)
     kept = [_at(b, t, A.shape, rest) for t in A.terms] if rest.size else []
     terms = [
@@ -233,13 +241,13 @@ def positions(A: Operator) -> np.ndarray:
 def updated(b: Builder, A: Operator, value: Value) -> Operator:
     """A with the outer value added to its entries (`A[i, j] += value`), under the same name."""
     named = _required_name(b, A)
-    return _single(b, replace(named, body=add(b, named.body, outer(b, value))), A.rows, A.cols)
+    return _updated(b, A, named, _accumulated(b, named.body, value))
 
 
 def retained(b: Builder, A: Operator, factor: Value) -> Operator:
     """A scaled (`A *= factor`), under the same name."""
     named = _required_name(b, A)
-    return _single(b, replace(named, body=scale(b, named.body, factor)), A.rows, A.cols)
+    return _updated(b, A, named, scale(b, named.body, factor))
 
 
 def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
@@ -254,10 +262,45 @@ def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
         ):
             rest = tuple(t for t in value.terms if t is not own[0])
             kept = factor.body if _is_one(coefficient) else scale(b, factor.body, coefficient)
-            body = replace(kept, terms=kept.terms + rest)
-            return _single(b, replace(named, body=body), old.rows, old.cols)
+            everywhere = tuple(t for t in rest if t.positions is None)
+            placed = tuple(t for t in rest if t.positions is not None)
+            body = replace(kept, terms=kept.terms + placed)
+            if everywhere:
+                change = Operator(old.rows, old.cols, old.shape, everywhere)
+                body = _accumulated(b, body, entries(b, change))
+            return _updated(b, old, named, body)
         case _:
             return None
+
+
+def _updated(b: Builder, A: Operator, named: Named, body: Operator) -> Operator:
+    return _single(b, replace(named, body=body, version=named.version + 1), A.rows, A.cols)
+
+
+def _accumulated(b: Builder, body: Operator, value: Value) -> Operator:
+    """body + value, where outer values that act on all members are kept as one: what separates, and the rest.
+
+    So a matrix has as many terms after a thousand updates as after one.
+    """
+    shape = np.broadcast_shapes(body.shape, value.type.shape)
+    terms = list(_spread(b, body, shape))
+    for part in separated(b, value):
+        place = next((k for k, t in enumerate(terms) if _gathers(b, t, part)), None)
+        if place is None:
+            terms.append(Term(b.const(1.0), (Entries(part, False),)))
+        else:
+            terms[place] = Term(b.const(1.0), (Entries(plus(b, _term_entries(b, terms[place]), part), False),))
+    return Operator(body.rows, body.cols, shape, tuple(terms))
+
+
+def _gathers(b: Builder, term: Term, part: Value) -> bool:
+    """Whether a term is an outer value of the same kind and power, that can take another one in."""
+    match term:
+        case Term(factors=(Entries(value=value, transposed=False),), positions=None):
+            alike = value.type.power == part.type.power
+            return alike and bool(separation(b, value).terms) == bool(separation(b, part).terms)
+        case _:
+            return False
 
 
 def _required_name(b: Builder, A: Operator) -> Named:
@@ -284,7 +327,7 @@ def apply(b: Builder, A: Operator, x: Value) -> Value:
     return _apply(b, A, x, None)
 
 
-def _apply(b: Builder, A: Operator, x: Value, tag: Variable | None) -> Value:
+def _apply(b: Builder, A: Operator, x: Value, tag: Tag | None) -> Value:
     shape = np.broadcast_shapes(A.shape, x.type.shape)
     total: Value | None = None
     for term in A.terms:
@@ -296,13 +339,13 @@ def _apply(b: Builder, A: Operator, x: Value, tag: Variable | None) -> Value:
     return total if total.type.shape == shape else b.broadcast(total, shape)
 
 
-def _apply_term(b: Builder, term: Term, x: Value, tag: Variable | None) -> Value:
+def _apply_term(b: Builder, term: Term, x: Value, tag: Tag | None) -> Value:
     for factor in reversed(term.factors):
         x = _apply_factor(b, factor, x, tag)
     return x if _is_one(term.coefficient) else b.mul(term.coefficient, x)
 
 
-def _apply_placed(b: Builder, A: Operator, term: Term, x: Value, tag: Variable | None) -> Value | None:
+def _apply_placed(b: Builder, A: Operator, term: Term, x: Value, tag: Tag | None) -> Value | None:
     """A term that adds to some members only: applied there, with zeros elsewhere."""
     shape = np.broadcast_shapes(A.shape, x.type.shape)
     family = np.broadcast_to(np.arange(prod(A.shape)).reshape(A.shape), shape).reshape(-1)
@@ -314,64 +357,23 @@ def _apply_placed(b: Builder, A: Operator, term: Term, x: Value, tag: Variable |
     y = _apply_term(b, here, b.gather(b.broadcast(x, shape), entries), tag)
     if entries.size == family.size:
         return b.reshape(y, shape)
-    return _scattered(b, y, entries, shape)
+    return scattered(b, y, entries, shape)
 
 
-def _apply_factor(b: Builder, factor: Factor, x: Value, tag: Variable | None) -> Value:
+def _apply_factor(b: Builder, factor: Factor, x: Value, tag: Tag | None) -> Value:
     match factor:
         case Initial(matrix, members, transposed):
             return b.matmul(matrix, members, transposed, x, tag)
         case Entries(value, transposed):
-            return _apply_entries(b, value, transposed, x)
-        case Named(variable, members, body, transposed):
-            if tag is None and _named(body) is not None:  # a copy: its uses are to be told from those of the original
-                tag = variable
+            return applied(b, value, transposed, x)
+        case Named(variable, members, body, transposed, version):
+            # Uses of a copy are to be told from those of the original, those after an update from those before: W₀ x is no use of W₁.
+            if tag is None and (_named(body) is not None or (variable.is_target and version)):
+                tag = (variable, version)
             result = _apply(b, transpose(b, body) if transposed else body, x, tag)
             key = (id(variable), members.shape, members.tobytes(), transposed, x.id, result.id)
             b.memo["matrix uses"].setdefault(key, MatrixUse(variable, members, transposed, x, result))
             return result
-
-
-def _apply_entries(b: Builder, value: Value, transposed: bool, x: Value) -> Value:
-    """Σ_j value[i, j]·x[j] = size · avg_j. Summands that split into products are averaged one by one, what is left in one piece."""
-    (_, rows), (_, cols) = value.type.axes
-    slot, width = (0, rows) if transposed else (1, cols)
-    x = b.rename(x, {0: slot})
-    total: Value | None = None
-    for summand in _summands(b, value):
-        y = average(b, b.mul(summand, x), (slot,))
-        total = y if total is None else b.add(total, y)
-    assert total is not None
-    total = b.rename(total, {1 - slot: 0})
-    if width.ratio != 1:
-        total = b.mul(b.const(float(width.ratio)), total)
-    return b.scale(total, Fraction(1))
-
-
-def _summands(b: Builder, value: Value) -> list[Value]:
-    """The value as a sum: the summands that separate, then the rest as one."""
-    if separation(b, value).terms:
-        return [value]
-    apart: list[Value] = []
-    rest: Value | None = None
-    pending = [(value, False)]
-    while pending:
-        v, negative = pending.pop()
-        match v:
-            case Map(op="add" | "sub", args=(left, right)) if not separation(b, v).terms:
-                pending.append((right, negative != (v.op == "sub")))
-                pending.append((left, negative))
-            case Map(op="neg", args=(inner,)):
-                pending.append((inner, not negative))
-            case _ if separation(b, v).terms and len(v.type.slots) == 2:
-                apart.append(b.map("neg", v) if negative else v)
-            case _ if rest is None:
-                rest = b.map("neg", v) if negative else v
-            case _:
-                rest = b.map("sub" if negative else "add", rest, v)
-    if not apart:
-        return [value]
-    return apart if rest is None else [*apart, rest]
 
 
 def entries(b: Builder, A: Operator) -> Value:
@@ -380,15 +382,20 @@ def entries(b: Builder, A: Operator) -> Value:
         raise TypeRuleError("the entries of an initial matrix")
     total: Value | None = None
     for term in A.terms:
-        value = reduce(lambda G, H: _entries_product(b, G, H), (_factor_entries(b, f) for f in term.factors))
-        value = value if _is_one(term.coefficient) else b.mul(term.coefficient, value)
+        value = _term_entries(b, term)
         if term.positions is not None:
             value = b.broadcast(value, term.positions.shape)
-            value = _scattered(b, value, term.positions.reshape(-1), A.shape)
+            value = scattered(b, value, term.positions.reshape(-1), A.shape)
         total = value if total is None else b.add(total, value)
     if total is None:
         raise TypeRuleError("a matrix without terms")
     return total if total.type.shape == A.shape else b.broadcast(total, A.shape)
+
+
+def _term_entries(b: Builder, term: Term) -> Value:
+    """Those of a term, where it adds."""
+    value = reduce(partial(entries_product, b), (_factor_entries(b, f) for f in term.factors))
+    return value if _is_one(term.coefficient) else multiply(b, term.coefficient, value)
 
 
 def _factor_entries(b: Builder, factor: Factor) -> Value:
@@ -399,14 +406,6 @@ def _factor_entries(b: Builder, factor: Factor) -> Value:
             return entries(b, transpose(b, body) if transposed else body)
         case Initial():
             raise TypeRuleError("the entries of an initial matrix")
-
-
-def _entries_product(b: Builder, G: Value, H: Value) -> Value:
-    """Σ_k G[i, k]·H[k, j]."""
-    width = G.type.axes[1][1]
-    y = average(b, b.mul(b.rename(G, {0: 0, 1: 2}), b.rename(H, {0: 2, 1: 1})), (2,))
-    y = y if width.ratio == 1 else b.mul(b.const(float(width.ratio)), y)
-    return b.scale(y, Fraction(1))
 
 
 # ---------------------------------------------------------------------------- parts
@@ -499,12 +498,3 @@ def _taken(b: Builder, coefficient: Value, shape: Shape, index: np.ndarray) -> V
 def _own_index(own: Shape, shape: Shape, index: np.ndarray) -> np.ndarray:
     """Flat positions in an array of shape `own` that stands broadcast to `shape`, for flat positions in the latter."""
     return np.broadcast_to(np.arange(prod(own)).reshape(own), shape).reshape(-1)[index]
-
-
-def _scattered(b: Builder, y: Value, positions: Sequence[int] | np.ndarray, shape: Shape) -> Value:
-    """y's entries at flat positions of `shape`, zeros elsewhere."""
-    y = b.reshape(y, (prod(y.type.shape),))
-    zero = b.mul(b.gather(y, np.zeros(1, dtype=np.intp)), b.const(0.0))
-    where = np.full(prod(shape), y.type.shape[0])
-    where[np.asarray(positions)] = np.arange(y.type.shape[0])
-    return b.gather(b.concat([y, zero]), where.reshape(shape))

@@ -9,7 +9,7 @@ summed over. So Σ_b dh[i,b]·x[j,b] is two factors that share the summed label 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import count
@@ -19,10 +19,8 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from nexortlang.core.build import Builder
-from nexortlang.core.program import Const, Einsum, Gather, Map, Reduce, Rename, Scale, Shape, Type, Value, operands
-
-MAX_TERMS = 512
-MAX_ENTRIES = 1 << 22  # of the label space of one product
+from nexortlang.core.program import Einsum, Gather, Map, Reduce, Rename, Scale, Shape, Type, Value
+from nexortlang.elaborate.separation import contracted_letters, separation, whole_exponent
 
 Label: TypeAlias = int
 Wrap: TypeAlias = tuple[Literal["sign", "abs", "pow", "reciprocal"], int]
@@ -46,85 +44,26 @@ class Product:
 
 
 @dataclass(frozen=True, slots=True)
-class Separation:
-    """How a value takes apart into products of factors of one slot each.
+class Stack:
+    """A matrix as n^exponent · Σ_r coefficients[r] · rows[i, r] · columns[j, r]; r is the first finite axis of each, the matrix's own follow.
 
-    `terms`: how many products (0: it does not separate). `entries`: the size of the largest product's summed labels. `pure`: it is a single
-    product without sums, so that multiplicative functions pass through it.
+    `rows` and `columns` are vectors (slot 0), `coefficients` are scalars.
     """
 
-    terms: int
-    entries: int
-    pure: bool
+    rows: Value
+    columns: Value
+    coefficients: Value
+    exponent: Fraction
 
 
-INSEPARABLE = Separation(0, 1, False)
-ATOM = Separation(1, 1, True)
-
-
-def whole_exponent(v: Value) -> int | None:
-    """The whole number that v is, or None."""
-    if isinstance(v, Const) and v.array.size == 1 and float(v.array.item()).is_integer():
-        return int(v.array.item())
-    return None
-
-
-def separation(b: Builder, x: Value) -> Separation:
-    """Memoised on the builder; without recursion, since sums of past gradients make deep chains."""
-    memo: dict[int, Separation] = b.memo["separation"]
-    pending = [x]
-    while pending:
-        v = pending[-1]
-        if v.id in memo:
-            pending.pop()
-        elif len(v.type.slots) <= 1:
-            memo[v.id] = ATOM
-        elif missing := [a for a in operands(v) if a.id not in memo]:
-            pending.extend(missing)
-        else:
-            found = _separation(v, [memo[a.id] for a in operands(v)])
-            size = found.entries * prod(v.type.shape)
-            memo[v.id] = found if found.terms <= MAX_TERMS and size <= MAX_ENTRIES else INSEPARABLE
-    return memo[x.id]
-
-
-def _separation(v: Value, parts: list[Separation]) -> Separation:
-    """Of a value over several slots, from that of its operands."""
-    if any(not p.terms for p in parts):
-        return INSEPARABLE
-    pure = all(p.pure for p in parts)
-    match v:
-        case Map(op="add" | "sub"):
-            return Separation(sum(p.terms for p in parts), max(p.entries for p in parts), False)
-        case Map(op="mul") | Einsum():
-            contracted = prod(_contracted(v).values()) if isinstance(v, Einsum) else 1
-            entries = prod(p.entries for p in parts) * contracted
-            return Separation(prod(p.terms for p in parts), entries, pure and isinstance(v, Map))
-        case Map(op="div"):
-            return Separation(parts[0].terms, parts[0].entries, pure) if parts[1].pure else INSEPARABLE
-        case Map(op="neg") | Scale() | Gather() | Rename():
-            return parts[0]
-        case Map(op="sign" | "abs"):
-            return parts[0] if pure else INSEPARABLE
-        case Map(op="pow", args=(_, exponent)):
-            k = whole_exponent(exponent)
-            if k is not None and parts[0].pure:
-                return parts[0]
-            if k in (2, 3, 4):
-                return Separation(parts[0].terms ** k, parts[0].entries ** k, False)
-            return INSEPARABLE
-        case Reduce(op="sum", x=x, axis=axis):
-            return Separation(parts[0].terms, parts[0].entries * x.type.shape[axis], False)
-        case _:
-            return INSEPARABLE
-
-
-def _contracted(v: Einsum) -> dict[str, int]:
-    """The letters that the einsum sums over, with their sizes."""
-    inputs, out = v.spec.split("->")
-    left, right = inputs.split(",")
-    sizes = dict(zip(left + right, v.x.type.shape + v.y.type.shape, strict=True))
-    return {letter: size for letter, size in sizes.items() if letter not in out}
+def aligned(b: Builder, x: Factor, labels: tuple[Label, ...], sizes: dict[Label, int]) -> Value:
+    """x's value with axes in the order of `labels`, of size 1 for those it lacks (none in front)."""
+    entries = np.arange(prod(x.value.type.shape)).reshape(x.value.type.shape)
+    own = [label for label in labels if label in x.labels]
+    entries = entries.transpose([x.labels.index(label) for label in own])
+    start = labels.index(own[0]) if own else len(labels)
+    shape = tuple(sizes[label] if label in own else 1 for label in labels[start:])
+    return b.gather(x.value, entries.reshape(shape))
 
 
 # ---------------------------------------------------------------------------- expansion
@@ -162,10 +101,11 @@ class _State:
 
 
 class Expansion:
-    """`products`, with result axes labelled `out`, and the `sizes` of all labels."""
+    """`products`, with result axes labelled `out`, and the `sizes` of all labels. `stacked` gives a long sum as one product."""
 
-    def __init__(self, b: Builder, x: Value, slots: frozenset[int]) -> None:
+    def __init__(self, b: Builder, x: Value, slots: frozenset[int], stacked: Callable[[Builder, Value], Stack]) -> None:
         self.b = b
+        self._stacked = stacked
         self.averaged = slots
         self.sizes: dict[Label, int] = {}
         self._fresh = count()
@@ -195,6 +135,8 @@ class Expansion:
             yield self._finish(item, rest)
             return
         match v:
+            case Map(op="add" | "sub") if separation(self.b, v).is_stacked:
+                yield self._stack(item, rest)
             case Map(op="add" | "sub", args=(left, right)):
                 yield _push(rest, self._part(item, left))
                 signed = _push(rest, self._part(item, right))
@@ -281,6 +223,24 @@ class Expansion:
         minus = self._wrapped(self.b.const(-1.0), item.wraps)
         return replace(state, factors=(*state.factors, Factor(minus, ())))
 
+    def _stack(self, item: _Item, rest: _State) -> _State:
+        """A long sum as one product: rows, columns and coefficients with a label for what is summed."""
+        stack = self._stacked(self.b, item.value)
+        size, *shape = stack.coefficients.type.shape
+        label = self._label(size)
+        index = np.arange(size) * prod(shape) + item.index[..., None]
+        renaming = dict(item.slots)
+
+        def part(value: Value, *slots: tuple[int, int]) -> _Item:
+            return replace(item, value=value, index=index, labels=(*item.labels, label), slots=slots, root=False)
+
+        parts = (
+            part(stack.coefficients),
+            part(stack.rows, (0, renaming[0])),
+            part(stack.columns, (0, renaming[1])),
+        )
+        return _push(replace(rest, sums=(*rest.sums, label), exponent=rest.exponent + stack.exponent), *parts)
+
     def _reduce(self, item: _Item, v: Reduce, rest: _State) -> _State:
         size = v.x.type.shape[v.axis]
         label = self._label(size)
@@ -291,7 +251,7 @@ class Expansion:
 
     def _einsum(self, item: _Item, v: Einsum, rest: _State) -> _State:
         inputs, out = v.spec.split("->")
-        contracted = _contracted(v)
+        contracted = contracted_letters(v)
         labels = {letter: self._label(size) for letter, size in contracted.items()}
         position = dict(zip(out, np.unravel_index(item.index, v.type.shape), strict=True)) if out else {}
         parts = []

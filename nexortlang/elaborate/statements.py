@@ -258,7 +258,7 @@ def _named_matrix(cx: Context, name: str, value: Operator) -> Operator:
         updated = operators.rebound(cx.builder, old.value, value)
         if updated is not None:
             return updated
-    return operators.copy(cx.builder, value, name)
+    return operators.copy(cx.builder, value, name, name in cx.frame.targets)
 
 
 def _assign_indexed(cx: Context, target: ast.Subscript, statement: ast.Assign) -> None:

@@ -195,23 +195,46 @@ def transpose(cx: Context, at: At, axes: Sequence[int] | None, span: Span) -> Su
 
 def stack(cx: Context, items: Sequence[At], span: Span) -> Surface:
     """[a, b, …]: a new first finite axis."""
+    items = _joinable(items, "in [ ]")
+    shapes = {shape_of(at.value) for at in items}
+    if len(shapes) > 1:
+        texts = " and ".join(shape_text(s) or "a single number" for s in sorted(shapes, key=len))
+        raise error("NX210", f"expected members of one shape, found {texts}", span, *blame(*items))
+    return _joined(cx, items, (len(items), *shapes.pop()), span)
+
+
+def concatenate(cx: Context, items: Sequence[At], span: Span) -> Surface:
+    """Arrays or vectors one after the other along their first finite axis."""
+    items = _joinable(items, "to concatenate")
+    shapes = [shape_of(at.value) for at in items]
+    if any(not s or s[1:] != shapes[0][1:] for s in shapes):
+        texts = " and ".join(shape_text(s) or "a single number" for s in dict.fromkeys(shapes))
+        raise error(
+            "NX210", f"expected shapes that differ in the first axis alone, found {texts}", span, *blame(*items)
+        )
+    return _joined(cx, items, (sum(s[0] for s in shapes), *shapes[0][1:]), span)
+
+
+def _joinable(items: Sequence[At], what: str) -> list[At]:
+    """Items that are numbers, arrays or vectors."""
     items = [number(at) for at in items]
     for at in items:
         value = at.value
         if not isinstance(value, (ConstVal, Indexed)) and not is_core(value):
             raise error(
-                "NX201", f"expected numbers, arrays or vectors in [ ], found {a_kind(value)}", at.span, *blame(at)[1:]
+                "NX201", f"expected numbers, arrays or vectors {what}, found {a_kind(value)}", at.span, *blame(at)[1:]
             )
-    shapes = {shape_of(at.value) for at in items}
-    if len(shapes) > 1:
-        texts = " and ".join(shape_text(s) or "a single number" for s in sorted(shapes, key=len))
-        raise error("NX210", f"expected members of one shape, found {texts}", span, *blame(*items))
+    return items
+
+
+def _joined(cx: Context, items: Sequence[At], shape: tuple[int, ...], span: Span) -> Surface:
+    """The entries of all items, in this shape."""
     _require_one_kind(items, span)
     _require_one_power(items, span)
     power = next((power_of(at.value) for at in items if power_of(at.value)), power_of(const(0.0)))
     if all(isinstance(at.value, ConstVal) for at in items):
-        return const(np.array([at.value.array for at in items if isinstance(at.value, ConstVal)]), power)
-    shape = (len(items), *shapes.pop())
+        arrays = [at.value.array.reshape(-1) for at in items if isinstance(at.value, ConstVal)]
+        return const(np.concatenate([*arrays, np.zeros(0)]).reshape(shape), power)
     cx.builder.span = span
     joined = _concat(cx, [core(cx, at.value) for at in items])
     x, p = peel(joined)

@@ -54,7 +54,8 @@ def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operato
     if isinstance(change.value, Operator):
         added = binary(cx, op, target, change, span)
         assert isinstance(added, Operator)
-        return operators.copy(b, added, matrix.variable.name if matrix.variable else "")
+        old = matrix.variable
+        return operators.copy(b, added, old.name, old.is_target) if old else operators.copy(b, added)
     entries = core(cx, change.value)
     if tuple(w for _, w in entries.type.axes) != (matrix.rows, matrix.cols):
         raise error(
