@@ -265,7 +265,9 @@ def test_what_does_not_fluctuate_says_why(world: World) -> None:
         ("sqrt(n) * sum(avg((v - w/sqrt(n)) * [h, w]))", "-1"),
     ],
 )
-def test_terms_of_lower_power_are_brought_back(output: str, mean: str, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_terms_of_lower_power_are_brought_back(
+    output: str, mean: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
     """√n<v|x> multiplies what vanishes in x beside its other terms: it counts again, at every width and in the limit."""
     from nexortlang.cli import main
 

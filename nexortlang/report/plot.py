@@ -36,7 +36,9 @@ class _Frame:
 
     def line(self, widths: Sequence[float], sizes: Sequence[float]) -> str:
         """The points of a line; what is no number or below the frame is left out."""
-        points = (self.point(w, s) for w, s in zip(widths, sizes, strict=True) if np.isfinite(s) and s >= 10.0 ** self.y[0])
+        points = (
+            self.point(w, s) for w, s in zip(widths, sizes, strict=True) if np.isfinite(s) and s >= 10.0 ** self.y[0]
+        )
         return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
@@ -46,7 +48,9 @@ def svg(shown: Sequence[Shown], c: Comparison, title: str) -> str:
     body = [*_axes(frame, c.widths, title), *_reference(frame, c)]
     for k, (s, x) in enumerate(zip(shown, c.compared, strict=True)):
         color = _COLORS[k % len(_COLORS)]
-        body.append(f'<polyline points="{frame.line(c.widths, x.bias.tolist())}" class="bias" fill="none" stroke="{color}"/>')
+        body.append(
+            f'<polyline points="{frame.line(c.widths, x.bias.tolist())}" class="bias" fill="none" stroke="{color}"/>'
+        )
         points = frame.line(c.widths, x.distance.tolist())
         body.append(f'<polyline points="{points}" fill="none" stroke="{color}" stroke-width="2"/>')
         body += [
