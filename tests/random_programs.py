@@ -244,7 +244,8 @@ class _Writer(Declarations):
         if fitting:
             return fitting[self._rng.randrange(len(fitting))]
         x = self._any_vector(width).term
-        self._bind(width, Term(f"tanh(sum({x.text}))", (), 1.0, 0))
+        single = f"sum({x.text})" if x.shape else x.text
+        self._bind(width, Term(f"tanh({single})", (), 1.0, 0))
         return self._vectors[-1].term
 
     def _bilinear(self) -> None:
