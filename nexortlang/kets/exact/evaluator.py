@@ -400,6 +400,13 @@ class ExactLimit:
     # ------------------------------------------------------------------ MatMul
 
     def _matmul(self, v: MatMul) -> Ket:
+        """Equal products are one ket, whichever version of a trained matrix they belong to."""
+        key = ("matmul", id(v.matrix), v.members.shape, v.members.tobytes(), v.transposed, v.x.id)
+        if key not in self._applied:
+            self._applied[key] = self._hat_and_dots(v)
+        return self._applied[key]
+
+    def _hat_and_dots(self, v: MatMul) -> Ket:
         x = self._ket(v.x)
         if any(RANDOM in self.moments.slots(key) for key in x.lin.terms):
             raise NotStructured("a matrix applied to a vector that depends on a random scalar")
