@@ -28,10 +28,17 @@ LESSONS: dict[str, Lesson] = {
     "NX303": Lesson(
         title="The limit engine does not compute this yet",
         why=(
-            "The program is right, and is checked in full, but this version has no limit for what it asks. Leave the line out to run the rest."
+            "The program is right, and is checked in full, but this version has no limit for what it asks: outputs sqrt(n) * <v|x> that have been "
+            "trained, in the tangent regime. Train <v|x> instead, where features move, or ask for the kernel that governs the tangent regime, ntk(f)."
         ),
-        wrong="width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\nshow ntk(f, U, v)\n",
-        right="width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\nshow cov(f)\n",
+        wrong=(
+            "width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\n"
+            "U -= grad((f - 1)^2 / 2, U)\nshow sqrt(n) * <v|tanh(U @ [1, 2])>\n"
+        ),
+        right=(
+            "width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\n"
+            "show cov(f)\nshow ntk(f)\n"
+        ),
     ),
     "NX304": Lesson(
         title="An assert failed",

@@ -9,12 +9,12 @@ from math import prod
 
 import numpy as np
 
-from nexortlang.core.program import Value
-from nexortlang.diagnostics import Diagnostic, Label, NexortError
-from nexortlang.elaborate import gradient, operators
-from nexortlang.elaborate.arithmetic import entrywise, require_numbers
+from nexortlang.core.program import Const, Value
+from nexortlang.diagnostics import Label, NexortError
+from nexortlang.elaborate import gradient, operators, parameters, tangent_kernel
+from nexortlang.elaborate.arithmetic import entrywise, require_memory, require_numbers
 from nexortlang.elaborate.calls import Param, match_arguments
-from nexortlang.elaborate.context import Context, Silenced
+from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.expressions import evaluate, finite_positions
 from nexortlang.elaborate.operators import Operator
@@ -112,10 +112,11 @@ def stop(cx: Context, call: ast.Call) -> Surface:
 
 
 def ntk(cx: Context, call: ast.Call) -> Surface:
-    """ntk(f, U, W, …): the arguments are checked, the kernel itself is not computed yet."""
+    """ntk(f, U, W, …): the neural tangent kernel of f with respect to the draws that the names stand for, all draws if there are none."""
     if not call.args or call.keywords:
         raise error("NX110", "expected outputs and parameters for ntk", call.span, hint="ntk(f, U, W, v)")
-    outputs, *parameters = (evaluate(cx, e) for e in call.args)
+    cx.require_entrywise("a neural tangent kernel", call.span)
+    outputs, *named = (evaluate(cx, e) for e in call.args)
     if not is_core(outputs.value) or outputs.value.type.axes:
         raise error(
             "NX201",
@@ -124,19 +125,15 @@ def ntk(cx: Context, call: ast.Call) -> Surface:
             *blame(outputs)[1:],
             hint="outputs are of the form sqrt(n) * <v|x>",
         )
-    for at in parameters:
-        if isinstance(at.value, (Operator, ConstVal)) or is_core(at.value):
-            continue
-        raise error("NX201", f"expected a parameter, found {a_kind(at.value)}", at.span, *blame(at)[1:])
-    cx.builder.program.unsupported.append(
-        Diagnostic(
-            "NX303",
-            "the neural tangent kernel is not computed yet",
-            call.span,
-            hint="the program is right; leave this line out to run the rest",
-        )
-    )
-    raise Silenced
+    b = cx.builder
+    b.span = call.span
+    draws: parameters.Selected = {} if named else parameters.everything_drawn(b, outputs.value)
+    for at in named:
+        for root, entries in parameters.drawn(at).items():
+            draws[root] = np.union1d(draws.get(root, entries), entries)
+    require_memory((*outputs.value.type.shape * 2,), call.span)
+    found = tangent_kernel.tangent_kernel(b, outputs.value, draws)
+    return ConstVal(found.array) if isinstance(found, Const) else found
 
 
 FUNCTIONS = {"grad": grad, "stop": stop, "ntk": ntk}

@@ -86,6 +86,11 @@ def leaves_of(node: Node) -> frozenset[int]:
     return frozenset[int]().union(*(leaves_of(c) for c in node.children))
 
 
+def has_equality(node: Node) -> bool:
+    """Whether F compares something with its leaves for equality."""
+    return (node.op in ("eq", "ne") and bool(leaves_of(node))) or any(has_equality(c) for c in node.children)
+
+
 def evaluate(node: Node, values: Mapping[int, np.ndarray], extra_axes: int) -> np.ndarray:
     """F at given leaf values (arrays of shape entries + nodes); constants, of shape entries, get `extra_axes` trailing axes."""
     memo: dict[int, np.ndarray] = {}

@@ -21,6 +21,7 @@ Polynomial: TypeAlias = dict[int, np.ndarray]  # power -> coefficient
 Pieces: TypeAlias = tuple[Polynomial, Polynomial]  # on g > 0, on g < 0
 
 _DENSITY_AT_0 = 1.0 / math.sqrt(2.0 * math.pi)
+_ROUNDING = 32 * np.finfo(float).eps  # of a squared correlation
 
 
 def wick(means: Sequence[np.ndarray], covariance: Callable[[int, int], np.ndarray]) -> np.ndarray:
@@ -83,6 +84,8 @@ def _side(op: str, p: list[Polynomial], sign: float) -> Polynomial | None:
             return _unary(op, p, _sign(p[0], sign))
         case "gt" | "ge" | "lt" | "le" | "max" | "min":
             return _binary(op, p, _sign(_sum(p[0], {k: -c for k, c in p[1].items()}), sign))
+        case "eq" | "ne":
+            return _equality(op, _sum(p[0], {k: -c for k, c in p[1].items()}))
         case "where" if (condition := _constant(p[0])) is not None:
             if (condition != 0).all():
                 return p[1]
@@ -119,6 +122,14 @@ def _binary(op: str, p: list[Polynomial], s: int | None) -> Polynomial | None:
             return p[0] if s > 0 else p[1]
         case _:
             return p[1] if s > 0 else p[0]
+
+
+def _equality(op: str, difference: Polynomial) -> Polynomial | None:
+    """Two polynomials are equal everywhere or, but for points, nowhere."""
+    differs = np.asarray(sum((c != 0 for c in difference.values()), start=np.zeros((), dtype=bool)))
+    if differs.any() and not differs.all():
+        return None
+    return {0: np.full((), float(differs.all() == (op == "ne")))}
 
 
 def _sign(p: Polynomial, leaf_sign: float) -> int | None:
@@ -177,8 +188,10 @@ def piecewise_product(f: Pieces, g: Pieces, var_u: np.ndarray, var_v: np.ndarray
     size = std_u * std_v
     size = np.where(size > 0.0, size, 1.0)
     rho = np.clip(cov / size, -1.0, 1.0)
-    # From the determinant, not from 1 − ρ²: a variable with itself has exactly no complement, and arcsin is steep there.
-    complement = np.sqrt(np.maximum(var_u * var_v - cov * cov, 0.0)) / size
+    # From the determinant, not from 1 − ρ²: a variable with itself has no complement, and arcsin is steep there. What rounding leaves is none.
+    determinant = var_u * var_v - cov * cov
+    determinant = np.where(determinant > _ROUNDING * size * size, determinant, 0.0)
+    complement = np.sqrt(determinant) / size
     moments = {1: QuadrantMoments(rho, complement), -1: QuadrantMoments(-rho, complement)}
     total = np.zeros(())
     for su, p in ((1, f[0]), (-1, f[1])):

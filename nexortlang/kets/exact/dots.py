@@ -41,11 +41,14 @@ def _opposite_uses(moments: Moments, v: MatMul, x: Ket) -> list[MatMul]:
 
 def _add_dot(moments: Moments, result: Ket, v: MatMul, x: Ket, earlier: MatMul) -> Ket:
     """The dot of W x from an earlier Wᵀ y: s Σ_k |y_k⟩ E[∂|x⟩/∂ẑ_k], ẑ the hat of Wᵀ y (times n/m for the transpose)."""
-    theta, method, error = _expected_derivative(moments, x, earlier)
     members = np.broadcast_to(v.members, v.type.shape).reshape(-1)
     earlier_members = np.broadcast_to(earlier.members, earlier.type.shape).reshape(-1)
+    same = members[:, None] == earlier_members[None, :]
+    if not same.any():
+        return result
+    theta, method, error = _expected_derivative(moments, x, earlier)
     x_index = broadcast_index(x.shape, v.type.shape)
-    weights = theta[x_index] * (members[:, None] == earlier_members[None, :])
+    weights = theta[x_index] * same
     if not weights.any():
         return result
     weights = weights * v.matrix.variance.reshape(-1)[members][:, None]

@@ -18,7 +18,16 @@ import numpy as np
 
 from nexortlang.kets.exact import closed_forms as closed
 from nexortlang.kets.exact import quadrature
-from nexortlang.kets.exact.atoms import Monomial, Node, NotStructured, evaluate, leaves_of, switches, transform
+from nexortlang.kets.exact.atoms import (
+    Monomial,
+    Node,
+    NotStructured,
+    evaluate,
+    has_equality,
+    leaves_of,
+    switches,
+    transform,
+)
 from nexortlang.kets.results import Method, least_exact
 
 SERIES_FROM = 3000  # pairs; below, direct quadrature is as fast
@@ -206,8 +215,10 @@ def _std(frame: Frame, v: int) -> np.ndarray:
     return np.sqrt(np.maximum(frame.cov(v, v), 0.0))
 
 
-def _joint_pieces(functions: Sequence[Node]) -> closed.Pieces | None:
-    """The product of functions of one leaf as a piecewise polynomial."""
+def _joint_pieces(functions: Sequence[Node], variance: np.ndarray) -> closed.Pieces | None:
+    """The product of functions of one leaf as a piecewise polynomial, which tells nothing of single points."""
+    if any(has_equality(f) for f in functions) and not np.all(variance > 0):
+        return None
     result: closed.Pieces = ({0: np.ones(())}, {0: np.ones(())})
     for f in functions:
         p = closed.pieces(f)
@@ -228,7 +239,7 @@ def _refuse_jumps(f: closed.Pieces, variance: np.ndarray) -> None:
 
 
 def _one_dimension(frame: Frame, v: int, polynomial: Bivariate, functions: tuple[Node, ...]) -> Answer:
-    f = _joint_pieces(functions)
+    f = _joint_pieces(functions, frame.cov(v, v))
     if f is not None and not np.any(frame.mean(v)):
         std = _std(frame, v)
         _refuse_jumps(f, std)
@@ -252,8 +263,10 @@ def _two_dimensions(frame: Frame, u: int, v: int, polynomial: Bivariate, functio
         return _numeric(frame, (u, v), polynomial, functions)
     of_u, of_v = split
     centred = not np.any(frame.mean(u)) and not np.any(frame.mean(v))
-    if centred and (f := _joint_pieces(of_u)) is not None and (g := _joint_pieces(of_v)) is not None:
-        return Answer(_piecewise_product(frame, u, v, polynomial, f, g))
+    if centred:
+        f, g = _joint_pieces(of_u, frame.cov(u, u)), _joint_pieces(of_v, frame.cov(v, v))
+        if f is not None and g is not None:
+            return Answer(_piecewise_product(frame, u, v, polynomial, f, g))
     plain = list(polynomial) == [(0, 0)]
     if centred and plain and _is_erf_square(functions):
         return Answer(polynomial[0, 0] * closed.erf_product(frame.cov(u, u), frame.cov(v, v), frame.cov(u, v)))
