@@ -56,18 +56,23 @@ def is_dense(t: Type) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`order`: the values to evaluate and store. `last_use`: what is no longer read after a value has been evaluated. `random`: ids of values that are
+    """`steps`: the values to evaluate and store, those of a step together. `last_use`: what is no longer read after a value has been evaluated. `random`: ids of values that are
     random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many independent systems the averages over several
     slots of one width need. `nested`: ids of lazy values that contain averages. `cost`: numbers computed for each particle, and for each pair.
     """
 
-    order: tuple[Value, ...]
+    steps: tuple[tuple[Value, ...], ...]
     last_use: dict[int, tuple[int, ...]]
     random: frozenset[int]
     scenario: bool
     copies: int
     nested: frozenset[int]
     cost: tuple[float, float]
+
+    @property
+    def order(self) -> tuple[Value, ...]:
+        """The values one by one."""
+        return tuple(v for step in self.steps for v in step)
 
     def columns(self) -> dict[str, int]:
         """An upper bound of the directions that each width's particles carry: initial columns, and two for each MatMul column."""
@@ -132,9 +137,10 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
         scenario = scenario or any(a.id in random for a in read)
     nested = _nested(reached)
     pairs = _shared_pairs(reached, nested) if store_pairs else set()
-    order = tuple(v for v in reached if is_dense(v.type) or v.id in pairs)
+    steps = _steps(reached, pairs)
+    order = [v for step in steps for v in step]
     return Plan(
-        order=order,
+        steps=steps,
         last_use=_last_use(order, wanted, nested),
         random=frozenset(random),
         scenario=scenario,
@@ -142,6 +148,35 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
         nested=frozenset(nested),
         cost=_cost(order),
     )
+
+
+def _steps(reached: Sequence[Value], pairs: set[int]) -> tuple[tuple[Value, ...], ...]:
+    """The stored values. Functions of pairs that are made from each other are one step: what an optimizer remembers and what it adds to a matrix.
+
+    A step takes each block of pairs through all of them while it is in the cache. What only the step itself reads is not stored.
+    """
+    stored = {v.id for v in reached if is_dense(v.type)} | pairs
+    below = {v.id: {a.id for a in _below(v, stored)} for v in reached if v.id in stored}
+    steps: list[list[Value]] = []
+    group: list[Value] = []
+    for v in (v for v in reached if v.id in stored):
+        reads_group = any(u.id in below[v.id] for u in group)
+        joins = v.id in pairs and reads_group and v.type == group[0].type
+        if group and not joins and (v.id in pairs or reads_group):
+            steps.append(group)
+            group = []
+        if v.id in pairs:
+            group.append(v)
+        else:
+            steps.append([v])
+    if group:
+        steps.append(group)
+    place = {v.id: k for k, step in enumerate(steps) for v in step}
+    readers: dict[int, set[int]] = {}
+    for i, read in below.items():
+        for a in read:
+            readers.setdefault(a, set()).add(place[i])
+    return tuple(tuple(v for v in s if v.id not in pairs or readers[v.id] != {k}) for k, s in enumerate(steps))
 
 
 def _last_use(order: Sequence[Value], wanted: Sequence[Value], nested: set[int]) -> dict[int, tuple[int, ...]]:
@@ -212,10 +247,10 @@ def stored_numbers(p: Plan, count: int) -> int:
     """How many float64 numbers a run with `count` particles holds at once, at most."""
     size = {v.id: prod(v.type.shape) * count ** len(v.type.axes) for v in p.order}
     now = most = 0
-    for v in p.order:
-        now += size[v.id]
+    for step in p.steps:
+        now += sum(size[v.id] for v in step)
         most = max(most, now)
-        now -= sum(size[i] for i in p.last_use.get(v.id, ()))
+        now -= sum(size[i] for v in step for i in p.last_use.get(v.id, ()))
     bases = sum(min(3 * columns, 2 * count) * count for columns in p.columns().values())
     return most + bases
 

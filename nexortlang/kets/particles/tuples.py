@@ -11,6 +11,7 @@ itself, ten standard errors where the points are good, and with i = j it is too 
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Protocol, TypeAlias
@@ -141,7 +142,7 @@ def _looking_through(v: Value, slots: dict[int, int]) -> _Node:
     return v, tuple((s, slots.get(s, s)) for s in v.type.slots)
 
 
-class Evaluation:
+class Evaluation(ABC):
     """Evaluates lazy values on one block, each once. What is stored is taken by `_take` and `_take_pairs`."""
 
     def __init__(self, copies: Sequence[Copy], owner: dict[int, int], lead: int) -> None:
@@ -203,14 +204,17 @@ class Evaluation:
     def _scalar(self, array: np.ndarray) -> np.ndarray:
         return array
 
+    @abstractmethod
     def _take(self, array: np.ndarray, slot: int) -> np.ndarray:
-        raise NotImplementedError
+        """The rows of an array that one slot stands for."""
 
+    @abstractmethod
     def _take_pairs(self, array: np.ndarray, first: int, second: int) -> np.ndarray:
-        raise NotImplementedError
+        """The entries of a stored function of pairs for two slots."""
 
     def _inner_average(self, v: Avg, slots: dict[int, int]) -> np.ndarray:
-        raise NotImplementedError
+        """An average inside the function that is averaged."""
+        raise AssertionError("averages inside others are taken over tuples, not over grids")
 
 
 class GridEvaluation(Evaluation):
