@@ -115,8 +115,8 @@ PROGRAMS: dict[str, tuple[str, tuple[int, ...]]] = {
     "two_layers_momentum": (TWO_LAYERS.replace("{optimizer}", "momentum"), (20, 40, 200)),
     "sgd_deep": (DEEP.replace("{optimizer}", "sgd").replace("{rate}", "0.5"), (10, 25, 50)),
     "adam_deep": (DEEP.replace("{optimizer}", "adam").replace("{rate}", "0.02"), (10, 25, 50)),
-    "paper": (PAPER, (5, 10, 20)),
-    "digits": (DIGITS, (2, 5)),
+    "paper": (PAPER, (20, 50, 200)),
+    "digits": (DIGITS, (5, 10, 20)),
 }
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples" / "data"
 

@@ -34,8 +34,16 @@ def entrywise(e: Expression, engine: Engine = "auto") -> Callable[..., Any]:
     return function
 
 
-def evaluate_all(roots: Sequence[Expression], arrays: Sequence[Any], engine: Engine = "auto") -> tuple[Any, ...]:
-    """As entrywise.expression.evaluate: several expressions in one pass, what they share computed once."""
+def evaluate_all(
+    roots: Sequence[Expression],
+    arrays: Sequence[Any],
+    engine: Engine = "auto",
+    out: Sequence[np.ndarray] | None = None,
+) -> tuple[Any, ...]:
+    """As entrywise.expression.evaluate: several expressions in one pass, what they share computed once.
+
+    `out`: where a compiled kernel may write its results, if it has their shape.
+    """
     roots = tuple(roots)
     inputs = [np.asarray(a, dtype=float) for a in arrays]
     shape = np.broadcast_shapes(*(a.shape for a in inputs))
@@ -56,9 +64,22 @@ def evaluate_all(roots: Sequence[Expression], arrays: Sequence[Any], engine: Eng
     if kernel is None:
         return evaluate(roots, inputs)
     values = [_part(p, inputs, engine) for p in parts]
-    outs = tuple(np.empty((rows, columns)) for _ in body)
+    if out is not None and all(o.shape == shape and o.flags.c_contiguous for o in out):
+        _run(kernel, values, modes, [o.reshape(rows, columns) for o in out], shape, parallel)
+        return tuple(out)
+    outs = [np.empty((rows, columns)) for _ in body]
     _run(kernel, values, modes, outs, shape, parallel)
     return tuple(o.reshape(shape) for o in outs)
+
+
+def evaluate_into(
+    roots: Sequence[Expression], arrays: Sequence[Any], out: Sequence[np.ndarray], engine: Engine = "auto"
+) -> None:
+    """As evaluate_all, into C-ordered arrays of the joint shape or a larger one."""
+    values = evaluate_all(roots, arrays, engine, out)
+    for o, v in zip(out, values, strict=True):
+        if o is not v:
+            o[...] = v
 
 
 def _part(part: Expression, inputs: Sequence[np.ndarray], engine: Engine) -> np.ndarray:

@@ -54,6 +54,11 @@ def is_dense(t: Type) -> bool:
     return len(t.axes) <= 1
 
 
+def is_drawn(v: Value) -> bool:
+    """Whether a scalar is a draw of its own. Initial scalars without variance, parameters that start at a number, are not."""
+    return isinstance(v, Fluctuation) or (isinstance(v, InitScalar) and bool(v.variance.any()))
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """`steps`: the values to evaluate and store, those of a step together. `last_use`: what is no longer read after a value has been evaluated. `random`: ids of values that are
@@ -131,7 +136,7 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
     random: set[int] = set()
     scenario = False
     for v in reached:
-        if isinstance(v, InitScalar | Fluctuation) or any(a.id in random for a in live_operands(v)):
+        if is_drawn(v) or any(a.id in random for a in live_operands(v)):
             random.add(v.id)
         read = live_operands(v) if isinstance(v, Fluctuation) or v.type.axes else ()
         scenario = scenario or any(a.id in random for a in read)

@@ -21,13 +21,13 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from nexortlang.core.program import Fluctuation, InitScalar, Program, Value
+from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles import sobol
 from nexortlang.kets.particles.innovations import Space
-from nexortlang.kets.particles.plan import Plan, plan, stored_numbers, work
+from nexortlang.kets.particles.plan import Plan, is_drawn, plan, stored_numbers, work
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
 from nexortlang.settings import available_memory
@@ -97,7 +97,7 @@ class _Sampler:
         self._progress = progress or (lambda message: None)
         self._plan: Plan = plan([v for _, v in targets], store_pairs=False)
         self._faster: Plan = plan([v for _, v in targets])
-        self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if isinstance(v, InitScalar | Fluctuation))
+        self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if is_drawn(v))
         self._scenarios = SCENARIOS if self._plan.scenario else 1
 
     def run(self) -> tuple[list[Answer], bool]:

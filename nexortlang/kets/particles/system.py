@@ -30,8 +30,8 @@ from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
 from nexortlang.kets.particles.innovations import Operator, Rows, Space, independent_part, operator, project_out
-from nexortlang.kets.particles.plan import Plan, is_dense, vanishes
-from nexortlang.kets.particles.tuples import average, pair_array
+from nexortlang.kets.particles.plan import Plan, is_dense, is_drawn, vanishes
+from nexortlang.kets.particles.tuples import average, pair_arrays
 
 
 class System:
@@ -51,6 +51,7 @@ class System:
         self._chance_used = 0
         self._functionals: dict[Width, tuple[Rows, Rows]] = {}
         self.values: dict[int, np.ndarray] = {}
+        self._spare: dict[tuple[int, ...], list[np.ndarray]] = {}
 
     def fetch(self, v: Value) -> np.ndarray:
         """The array of a stored value."""
@@ -60,17 +61,29 @@ class System:
         """Whether a value is stored now."""
         return v.id in self.values
 
-    def step(self, v: Value, copies: Sequence[System]) -> None:
-        """Evaluate the next value; `copies` are this system and those that stand for independent copies of it, all at the same place."""
-        array = self._evaluate(v, copies) if is_dense(v.type) else pair_array(v, copies, self._count)
+    def step(self, values: Sequence[Value], copies: Sequence[System]) -> None:
+        """Evaluate the next values; `copies` are this system and those that stand for independent copies of it, all at the same place."""
+        if not is_dense(values[0].type):
+            arrays = [self._pair_array((self._count, self._count, *v.type.shape)) for v in values]
+            pair_arrays(values, copies, self._count, arrays)
+            self.values.update((v.id, array) for v, array in zip(values, arrays, strict=True))
+            return
+        (v,) = values
+        array = self._evaluate(v, copies)
         if v.type.axes and len(array) != self._count:
             array = np.broadcast_to(array, (self._count, *v.type.shape))
         self.values[v.id] = array
 
     def forget(self, v: Value) -> None:
-        """Free what is not read after v."""
+        """Free what is not read after v. Arrays of pairs are kept for the next step: the memory of new ones would have to be mapped first."""
         for i in self._plan.last_use.get(v.id, ()):
-            del self.values[i]
+            array = self.values.pop(i)
+            if array.shape[:2] == (self._count, self._count) and array.base is None:
+                self._spare.setdefault(array.shape, []).append(array)
+
+    def _pair_array(self, shape: tuple[int, ...]) -> np.ndarray:
+        spare = self._spare.get(shape)
+        return spare.pop() if spare else np.empty(shape)
 
     def _space(self, width: Width) -> Space:
         if width not in self._spaces:
@@ -83,6 +96,8 @@ class System:
                 return array[None]
             case InitVector():
                 return self._init_vector(v)
+            case InitScalar() if not is_drawn(v):
+                return v.mean[None]
             case InitScalar():
                 normals = self._fresh_chance(v.mean.size)
                 return from_columns(shaped(v.law, normals, v.mean, v.variance), v.type.shape)
@@ -154,11 +169,12 @@ class System:
 def run_together(plan: Plan, systems: Sequence[System]) -> None:
     """Evaluate the plan on systems that serve each other as independent copies; what it wants stays in their `values`."""
     with np.errstate(all="ignore"):
-        for v in plan.order:
+        for step in plan.steps:
             for k, system in enumerate(systems):
-                system.step(v, [*systems[k:], *systems[:k]])
+                system.step(step, [*systems[k:], *systems[:k]])
             for system in systems:
-                system.forget(v)
+                for v in step:
+                    system.forget(v)
 
 
 def _refuse_jump(v: Map, args: Sequence[np.ndarray | None]) -> None:

@@ -19,13 +19,16 @@ from typing import Protocol, TypeAlias
 import numpy as np
 
 from nexortlang.core.program import Avg, Const, Map, Rename, Value, Width, operands
-from nexortlang.entrywise.expression import extract
-from nexortlang.jit.entrywise import Engine, evaluate_all
+from nexortlang.entrywise.expression import Expression, extract
+from nexortlang.jit.entrywise import Engine, evaluate_all, evaluate_into
 from nexortlang.kets.particles.apply import align, apply
 from nexortlang.kets.particles.plan import is_dense, vanishes
 
 BLOCK = 1 << 19
 """Numbers in one array of a block: enough that starting on it costs nothing, 4 MB."""
+
+PAIR_BLOCK = 1 << 16
+"""The same where several arrays are read and written in one pass: a few of them stay in the cache."""
 
 
 class Copy(Protocol):
@@ -67,14 +70,15 @@ def _kept_first(v: Avg) -> list[tuple[int, Width]]:
     return sorted(v.x.type.axes, key=lambda axis: axis[0] in v.slots)
 
 
-def pair_array(v: Value, copies: Sequence[Copy], count: int) -> np.ndarray:
-    """A function of pairs on all of them, (N, N, *shape), to be stored."""
-    first, second = v.type.slots
-    owner = owners(v.type.axes)
-    array = np.empty((count, count, *v.type.shape))
-    for here in _blocks(count, count * prod(v.type.shape)):
-        array[here] = GridEvaluation(copies, owner, first, second, here).value(v, {})
-    return array
+def pair_arrays(vs: Sequence[Value], copies: Sequence[Copy], count: int, arrays: Sequence[np.ndarray]) -> None:
+    """Functions of pairs of one type on all pairs, written to the arrays (N, N, *shape), to be stored."""
+    first, second = vs[0].type.slots
+    owner = owners(vs[0].type.axes)
+    roots, leaves = _fused([(v, ((first, first), (second, second))) for v in vs], copies[0])
+    for here in _blocks(count, count * prod(vs[0].type.shape), PAIR_BLOCK):
+        evaluation = GridEvaluation(copies, owner, first, second, here)
+        inputs = evaluation.leaves(leaves, len(vs[0].type.shape))
+        evaluate_into(roots, inputs, [array[here] for array in arrays], copies[0].engine)
 
 
 def _all_pairs(v: Avg, copies: Sequence[Copy], count: int) -> np.ndarray:
@@ -123,9 +127,9 @@ def _factors(x: Value, column: int, stored: Copy) -> tuple[Value, list[Value], l
     return inside[0], of_row, of_column
 
 
-def _blocks(count: int, row_size: int) -> Iterator[slice]:
+def _blocks(count: int, row_size: int, block: int = BLOCK) -> Iterator[slice]:
     """Stretches of rows that fit a block."""
-    step = max(1, BLOCK // max(1, row_size))
+    step = max(1, block // max(1, row_size))
     for start in range(0, count, step):
         yield slice(start, min(count, start + step))
 
@@ -140,6 +144,23 @@ def _looking_through(v: Value, slots: dict[int, int]) -> _Node:
         slots = {old: slots.get(new, new) for old, new in v.slots}
         v = v.x
     return v, tuple((s, slots.get(s, s)) for s in v.type.slots)
+
+
+def _fused(nodes: Sequence[_Node], stored: Copy) -> tuple[tuple[Expression, ...], tuple[_Node, ...]]:
+    """The nodes as expressions of what is stored and of what is no Map, and these leaves."""
+
+    def view(node: _Node) -> float | tuple[str, list[_Node]] | None:
+        value, at = node
+        if value is None:
+            return 0.0
+        if isinstance(value, Const) and not value.type.shape and float(value.array).is_integer():
+            return float(value.array)
+        if not isinstance(value, Map) or is_dense(value.type) or (node not in nodes and stored.holds(value)):
+            return None
+        inside = dict(at)
+        return value.op, [(None, ()) if vanishes(value, a) else _looking_through(a, inside) for a in operands(value)]
+
+    return extract(nodes, view)
 
 
 class Evaluation(ABC):
@@ -181,25 +202,12 @@ class Evaluation(ABC):
 
     def _entrywise(self, v: Map, slots: dict[int, int]) -> np.ndarray:
         """A Map, in one pass together with the Maps that it is made of."""
+        root, leaves = _fused([(v, tuple(slots.items()))], self._copies[0])
+        return np.asarray(evaluate_all(root, self.leaves(leaves, len(v.type.shape)), self._copies[0].engine)[0])
 
-        def view(node: _Node) -> float | tuple[str, list[_Node]] | None:
-            value, at = node
-            if value is None:
-                return 0.0
-            if isinstance(value, Const) and not value.type.shape and float(value.array).is_integer():
-                return float(value.array)
-            if not isinstance(value, Map) or is_dense(value.type) or (value is not v and self._copies[0].holds(value)):
-                return None
-            inside = dict(at)
-            return value.op, [
-                (None, ()) if vanishes(value, a) else _looking_through(a, inside) for a in operands(value)
-            ]
-
-        start: _Node = (v, tuple(slots.items()))
-        root, leaves = extract([start], view)
-        arrays = [self.value(a, dict(at)) for a, at in leaves if a is not None]
-        arrays = [align(a, self._lead, len(v.type.shape)) for a in arrays]
-        return np.asarray(evaluate_all(root, arrays, self._copies[0].engine)[0])
+    def leaves(self, leaves: Sequence[_Node], rank: int) -> list[np.ndarray]:
+        """The arrays of leaves, for functions with so many finite axes."""
+        return [align(self.value(a, dict(at)), self._lead, rank) for a, at in leaves if a is not None]
 
     def _scalar(self, array: np.ndarray) -> np.ndarray:
         return array
