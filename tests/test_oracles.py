@@ -1,4 +1,4 @@
-"""NNGP kernels of fully connected networks against kernels computed elsewhere: tests/oracles/README.md tells how."""
+"""NNGP and tangent kernels of fully connected networks against kernels computed elsewhere: tests/oracles/README.md tells how."""
 
 from __future__ import annotations
 
@@ -61,6 +61,7 @@ def program(config: dict[str, Any], inputs: np.ndarray) -> str:
         "c ~ normal(0, 1)",
         f"f = {weight!r} * sqrt(n) * <v|{x}> + {bias!r} * c",
         "show cov(f) as kernel",
+        "show ntk(f) as ntk",
     ]
     return "\n".join(lines) + "\n"
 
@@ -68,13 +69,16 @@ def program(config: dict[str, Any], inputs: np.ndarray) -> str:
 @pytest.mark.parametrize("config", ORACLES["kernels"], ids=lambda c: c["id"])
 def test_kernel(config: dict[str, Any], tmp_path: Path) -> None:
     parts = [array(ORACLES["inputs"][config[key]]) for key in ("inputs", "inputs2") if key in config]
-    (kernel,) = limits(program(config, np.vstack(parts)), tmp_path).values()
-    assert kernel.kind == "covariance" and kernel.method in ("exact", "quadrature")
-    value = kernel.value[: len(parts[0]), len(parts[0]) :] if len(parts) > 1 else kernel.value
-    scale = np.sqrt(np.diag(kernel.value))
-    scale = np.outer(scale[: len(parts[0])], scale[len(parts[0]) :]) if len(parts) > 1 else np.outer(scale, scale)
-    assert np.max(np.abs(value - array(config["kernel"])) / scale) < 1e-10
-    assert np.all(kernel.stderr <= 1e-10 * np.max(scale))
+    shown = limits(program(config, np.vstack(parts)), tmp_path)
+    for name in ("kernel", "ntk"):
+        kernel = shown[name]
+        assert kernel.method in ("exact", "quadrature")
+        value = kernel.value[: len(parts[0]), len(parts[0]) :] if len(parts) > 1 else kernel.value
+        scale = np.sqrt(np.diag(kernel.value))
+        scale = np.outer(scale[: len(parts[0])], scale[len(parts[0]) :]) if len(parts) > 1 else np.outer(scale, scale)
+        assert np.max(np.abs(value - array(config[name])) / scale) < 1e-10
+        assert np.all(kernel.stderr <= 1e-10 * np.max(scale))
+    assert shown["kernel"].kind == "covariance"
 
 
 def test_expected_entries() -> None:
