@@ -14,13 +14,10 @@ import numpy as np
 from nexortlang.core.program import Shape
 from nexortlang.entrywise.ops import OPS
 from nexortlang.syntax.table import table
+from nexortlang.syntax.words import CONSTANTS, FUNCTIONS, LAWS
 
 INDEX_NAMES = ("i", "j", "k", "l", "i1", "j1", "k1", "l1", "i2", "j2", "k2", "l2")
-_BUILTINS = """
-zeros ones eye arange range len reshape transpose concatenate randn load sum mean max min argmax softmax avg dist cov grad ntk stop step pi inf T shape
-normal uniform rademacher laplace bernoulli low high axis
-"""
-BUILTIN_NAMES = frozenset(_BUILTINS.split())
+BUILTIN_NAMES = FUNCTIONS | CONSTANTS | LAWS | {"T", "shape", "low", "high", "axis"}
 
 
 def number(value: float) -> str:
