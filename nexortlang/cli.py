@@ -15,12 +15,13 @@ from pathlib import Path
 
 from nexortlang import __version__, driver
 from nexortlang.diagnostics import Diagnostic, NexortError
+from nexortlang.diagnostics.accident import accident
 from nexortlang.driver import Outcome, Request
 from nexortlang.options import Arguments, help_text, read_arguments
+from nexortlang.reading import read_source
 from nexortlang.report import json
 from nexortlang.report.console import Console, Progress, write
-from nexortlang.settings import MAX_SOURCE_BYTES, RECURSION_LIMIT
-from nexortlang.source import Source
+from nexortlang.settings import RECURSION_LIMIT
 
 _COMMAND_LINE = frozenset({"NX112", "NX507", "NX508"})
 """Codes of mistakes that stand in the command line, not in the program."""
@@ -193,33 +194,6 @@ def _folder(target: str) -> Path:
     return Path() if target in ("", "-") else Path(target).parent
 
 
-def read_source(name: str) -> Source:
-    """The program's text, named as the user gave it; - is standard input."""
-    try:
-        data = sys.stdin.buffer.read() if name == "-" else _read_bytes(Path(name))
-    except (OSError, ValueError) as error:  # ValueError: a name with a null character
-        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise NexortError(Diagnostic("NX501", f"cannot read {name}: {reason}", hint=_nearby(name))) from None
-    try:
-        return Source("<stdin>" if name == "-" else name, data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        raise NexortError(
-            Diagnostic("NX502", f"{name} is not UTF-8 (line {line})", hint="save it as UTF-8, without another encoding")
-        ) from None
-
-
-def _read_bytes(path: Path) -> bytes:
-    if path.is_file() and path.stat().st_size > MAX_SOURCE_BYTES:
-        raise OSError(f"it has {path.stat().st_size / 1e6:.0f} MB, a program at most {MAX_SOURCE_BYTES / 1e6:.0f}")
-    return path.read_bytes()
-
-
-def _nearby(name: str) -> str:
-    """A file that may have been meant."""
-    return f"did you mean {name}.nxt?" if "\0" not in name and Path(f"{name}.nxt").is_file() else ""
-
-
 def _refuse(diagnostics: Sequence[Diagnostic], console: Console) -> int:
     """Nothing but diagnostics to tell."""
     if console.json:
@@ -233,28 +207,6 @@ def _status(diagnostics: Sequence[Diagnostic]) -> int:
     if errors:
         return 2 if errors <= _COMMAND_LINE else 1
     return 3 if any(d.code == "NX305" for d in diagnostics) else 0
-
-
-def accident(error: Exception) -> Diagnostic:
-    """What no stage foresaw, in one line."""
-    match error:
-        case MemoryError():
-            return Diagnostic(
-                "NX505",
-                "the program needs more memory than the machine has",
-                hint="ask for smaller arrays or fewer particles",
-            )
-        case RecursionError():
-            return Diagnostic(
-                "NX506", "the program is nested too deeply", hint="break up its longest expression with names"
-            )
-        case OSError():
-            return Diagnostic("NX501", f"cannot read or write: {error.strerror or error}")
-        case _:
-            summary = " ".join(f"{type(error).__name__}: {error}".split())[:200]
-            return Diagnostic(
-                "NX901", f"a bug in nexort, {summary}", hint="please report it, with what NEXORT_DEBUG=1 prints"
-            )
 
 
 def _nobody_reads() -> int:

@@ -8,15 +8,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from nexortlang import experiments
-from nexortlang.driver import Request
-from nexortlang.experiments import Experiment
+from nexortlang.driver import Request, check
+from nexortlang.experiments import SEEDS, VERIFY_SEEDS, WIDTH, WIDTHS, Experiment
 from nexortlang.finite.simulate import Settings
 from nexortlang.options import Arguments
 from nexortlang.report.console import Console, Progress
 from nexortlang.source import Source
-
-WIDTH, SEEDS = 1024, 10
-WIDTHS, VERIFY_SEEDS = (256, 512, 1024, 2048), 20
 
 
 def simulate(source: Source, request: Request, arguments: Arguments, console: Console) -> Experiment:
@@ -25,7 +22,7 @@ def simulate(source: Source, request: Request, arguments: Arguments, console: Co
 
     settings = Settings(arguments.seeds or SEEDS, arguments.seed, arguments.dtype)
     with Progress(console.quiet) as progress:
-        found = experiments.simulate(source, request, settings, arguments.width or WIDTH, progress)
+        found = experiments.simulate(check(source, request), settings, arguments.width or WIDTH, progress)
     if found.program is not None and found.simulation is not None:
         if console.json:
             console.answer(
@@ -42,7 +39,7 @@ def verify(source: Source, request: Request, arguments: Arguments, console: Cons
 
     settings = Settings(arguments.seeds or VERIFY_SEEDS, arguments.seed, arguments.dtype)
     with Progress(console.quiet) as progress:
-        found = experiments.verify(source, request, settings, arguments.widths or WIDTHS, progress)
+        found = experiments.verify(check(source, request), request, settings, arguments.widths or WIDTHS, progress)
     if found.shown is not None and found.comparison is not None:
         if console.json:
             console.answer(comparison.as_json(found.shown, found.comparison, settings, source.name, found.diagnostics))

@@ -69,11 +69,15 @@ def check(source: Source, request: Request) -> Outcome:
 
 def run(source: Source, request: Request, progress: Progress | None = None) -> Outcome:
     """source → check → limit → results and verdict."""
+    return limit(check(source, request), request, progress)
+
+
+def limit(checked: Outcome, request: Request, progress: Progress | None = None) -> Outcome:
+    """What was checked → limit → results and verdict; the first outcome stays as it is."""
     from nexortlang.kets.engine import LimitEngine
 
-    outcome = check(source, request)
-    if outcome.program is not None:
-        _take_limit(outcome, LimitEngine(), request, progress)
+    outcome = Outcome(list(checked.diagnostics), checked.program)
+    _take_limit(outcome, LimitEngine(), request, progress)
     return outcome
 
 

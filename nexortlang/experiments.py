@@ -1,6 +1,6 @@
-"""From source text to runs at finite width, and to their comparison with the limit.
+"""From a program to runs at finite width, and to their comparison with the limit.
 
-In: a source, what is asked of it, widths and runs. Out: an `Experiment`: results as far as the program came, and every diagnostic. Guarantees: those of `driver`.
+In: a checked program, what is asked of it, widths and runs. Out: an `Experiment`: results as far as the program came, and every diagnostic. Guarantees: those of `driver`.
 """
 
 from __future__ import annotations
@@ -10,14 +10,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from nexortlang.diagnostics import Diagnostic, NexortError
-from nexortlang.driver import Progress, Request, check
-from nexortlang.source import Source
+from nexortlang.driver import Outcome, Progress, Request
 
 if TYPE_CHECKING:
     from nexortlang.compare.verify import Comparison
     from nexortlang.core.program import Program
     from nexortlang.finite.simulate import Settings, Simulation
     from nexortlang.report.shown import Shown
+
+
+WIDTH, SEEDS = 1024, 10
+"""Of a simulation, where nothing else is asked for."""
+
+WIDTHS, VERIFY_SEEDS = (256, 512, 1024, 2048), 20
+"""Of a comparison."""
 
 
 @dataclass(slots=True)
@@ -31,13 +37,11 @@ class Experiment:
     comparison: Comparison | None = None
 
 
-def simulate(
-    source: Source, request: Request, settings: Settings, width: int, progress: Progress | None = None
-) -> Experiment:
-    """source → check → runs at one width."""
+def simulate(checked: Outcome, settings: Settings, width: int, progress: Progress | None = None) -> Experiment:
+    """What was checked → runs at one width."""
     from nexortlang.finite.simulate import Simulator
 
-    experiment = _checked(source, request)
+    experiment = _begun(checked)
     if experiment.program is None:
         return experiment
     try:
@@ -49,10 +53,10 @@ def simulate(
 
 
 def verify(
-    source: Source, request: Request, settings: Settings, widths: Sequence[int], progress: Progress | None = None
+    checked: Outcome, request: Request, settings: Settings, widths: Sequence[int], progress: Progress | None = None
 ) -> Experiment:
-    """source → check → limit, and runs at every width → comparison; asserts are checked, too."""
-    experiment = _checked(source, request)
+    """What was checked → limit, and runs at every width → comparison; asserts are checked, too."""
+    experiment = _begun(checked)
     if experiment.program is not None:
         try:
             _compare(experiment, experiment.program, request, settings, widths, progress)
@@ -61,9 +65,8 @@ def verify(
     return experiment
 
 
-def _checked(source: Source, request: Request) -> Experiment:
-    outcome = check(source, request)
-    return Experiment(outcome.diagnostics, outcome.program)
+def _begun(checked: Outcome) -> Experiment:
+    return Experiment(list(checked.diagnostics), checked.program)
 
 
 def _compare(

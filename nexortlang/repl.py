@@ -11,8 +11,9 @@ import sys
 from collections.abc import Callable, Iterator
 
 from nexortlang import __version__
-from nexortlang.cli import accident, lesson_of, tell
+from nexortlang.cli import lesson_of, tell
 from nexortlang.diagnostics import NexortError
+from nexortlang.diagnostics.accident import accident
 from nexortlang.driver import Request, Session
 from nexortlang.report.console import Console, Progress
 from nexortlang.source import Source

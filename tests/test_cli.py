@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from nexortlang import __version__, cli, driver
+from nexortlang import __version__, driver, reading
 from nexortlang.cli import main
 from nexortlang.report.console import Progress
 
@@ -242,7 +242,7 @@ def test_unreadable_programs(
 def test_a_huge_file_is_no_program(
     capsys: pytest.CaptureFixture[str], small: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "MAX_SOURCE_BYTES", 10)
+    monkeypatch.setattr(reading, "MAX_SOURCE_BYTES", 10)
     assert main([small]) == 1
     assert "NX501" in capsys.readouterr().err
 

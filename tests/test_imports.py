@@ -21,7 +21,7 @@ ORDER = """
     settings cache resources
     source
     diagnostics
-    syntax
+    syntax reading
     check
     entrywise
     core

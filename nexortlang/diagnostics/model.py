@@ -36,11 +36,16 @@ class Diagnostic:
 
 
 class NexortError(Exception):
-    """Carries diagnostics out of a pass. Only the driver catches it; users never see a traceback."""
+    """Carries diagnostics: out of a pass to the driver, and to callers of the Python interface. As text: what the command prints."""
 
     def __init__(self, *diagnostics: Diagnostic) -> None:
-        super().__init__("; ".join(f"{d.code}: {d.message}" for d in diagnostics))
+        super().__init__(*diagnostics)
         self.diagnostics = diagnostics
+
+    def __str__(self) -> str:
+        from nexortlang.diagnostics.render import render
+
+        return render(self.diagnostics).rstrip("\n")
 
     def at(self, span: Span) -> NexortError:
         """The same mistakes, at this place where they have none."""

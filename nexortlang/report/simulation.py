@@ -25,7 +25,7 @@ from nexortlang.report.table import Axis, table
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class Told:
     """One `show`: its mean over runs with its error, the deviation between runs, and for a covariance whether it is conditional."""
 
     shown: Shown
@@ -35,7 +35,7 @@ class _Told:
 
 def report(program: Program, simulation: Simulation, settings: Settings, width: int) -> str:
     """The whole report, ending in a line break."""
-    blocks = [_heading(program, simulation, settings), *(_block(t, width) for t in _told(program, simulation))]
+    blocks = [_heading(program, simulation, settings), *(_block(t, width) for t in told(program, simulation))]
     return "\n\n".join("\n".join(lines) for lines in blocks) + "\n"
 
 
@@ -52,7 +52,7 @@ def as_json(
         "widths": {w.name: simulation.sizes.of(w) for w in program.widths},
         "seeds": settings.seeds,
         "dtype": settings.dtype,
-        "results": [_result(t) for t in _told(program, simulation)],
+        "results": [_result(t) for t in told(program, simulation)],
     }
     return json.text(answer | ({"diagnostics": found} if found else {}))
 
@@ -67,7 +67,8 @@ def sizes_told(program: Program, simulation: Simulation) -> str:
     return ", ".join(parts)
 
 
-def _told(program: Program, simulation: Simulation) -> list[_Told]:
+def told(program: Program, simulation: Simulation) -> list[Told]:
+    """One record per `show` statement, in order of first execution."""
     summaries = [summarise(s) for s in simulation.samples]
     answers: list[Estimate | Distribution] = [answer for answer, _ in summaries]
     spreads: list[Estimate | Distribution] = [Estimate(d, d, "sampled") for _, d in summaries]
@@ -76,7 +77,7 @@ def _told(program: Program, simulation: Simulation) -> list[_Told]:
     conditional: dict[int, bool] = {}
     for show, sample in zip(program.shows, simulation.samples, strict=True):
         conditional[show.statement] = sample.conditional and conditional.get(show.statement, True)
-    return [_Told(s, d.answer.stderr, c) for s, d, c in zip(shown, deviations, conditional.values(), strict=True)]
+    return [Told(s, d.answer.stderr, c) for s, d, c in zip(shown, deviations, conditional.values(), strict=True)]
 
 
 # ---------------------------------------------------------------------------- text
@@ -88,7 +89,7 @@ def _heading(program: Program, simulation: Simulation, settings: Settings) -> li
     return [line + (", float32" if settings.dtype == "float32" else "")]
 
 
-def _block(t: _Told, width: int) -> list[str]:
+def _block(t: Told, width: int) -> list[str]:
     columns = list(_columns(t))
     entries = t.shown.answer.stderr.size
     if not entries:
@@ -100,7 +101,7 @@ def _block(t: _Told, width: int) -> list[str]:
     ]
 
 
-def _title(t: _Told) -> str:
+def _title(t: Told) -> str:
     if t.shown.kind != "covariance":
         return t.shown.name
     return f"{t.shown.name}  ({'given vectors and matrices, mean over runs' if t.conditional else 'over runs'})"
@@ -112,7 +113,7 @@ def entry_labels(s: Shown) -> Callable[[int], str]:
     return lambda i: f"[{', '.join(str(k) for k in np.unravel_index(i, shape))}]" if shape else ""
 
 
-def _columns(t: _Told) -> Iterator[tuple[str, Callable[[int], str]]]:
+def _columns(t: Told) -> Iterator[tuple[str, Callable[[int], str]]]:
     """Titles, and the text for an entry (counted flat)."""
     answer = t.shown.answer
     mean = answer.mean if isinstance(answer, Distribution) else answer.value
@@ -135,7 +136,7 @@ def _rough(a: np.ndarray) -> Callable[[int], str]:
 # ---------------------------------------------------------------------------- JSON
 
 
-def _result(t: _Told) -> dict[str, Any]:
+def _result(t: Told) -> dict[str, Any]:
     s, answer = t.shown, t.shown.answer
     head: dict[str, Any] = {"name": s.name, "line": s.span.line, "kind": s.kind, "shape": list(s.shape)}
     tail = {
