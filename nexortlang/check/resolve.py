@@ -98,8 +98,8 @@ def _names(node: object, visible: frozenset[str]) -> Iterator[Diagnostic]:
     match node:
         case ast.Name(id=name, span=span):
             if name not in visible and name not in NOT_NAMES:
-                hint = suggest.hint(node, visible, "nothing in this file binds it")
-                yield Diagnostic("NX101", f"unknown name {name}", span, hint=hint)
+                hint, fix = suggest.remedy(node, visible, "nothing in this file binds it")
+                yield Diagnostic("NX101", f"unknown name {name}", span, hint=hint, fix=fix)
         case ast.Call(function=ast.Subscript() as function, args=args, keywords=keywords):
             yield from _names(function, visible)
             yield from _names((args, keywords), visible | _free_items(function, visible))

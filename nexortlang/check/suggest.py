@@ -1,7 +1,7 @@
 """What may have been meant by a name that nothing binds.
 
 In: the name, with the text around it, and the names that are known there. Out: a hint: how the language says what the name says elsewhere, or else the known
-name that is fewest slips of the pen away.
+name that is fewest slips of the pen away; and the change of the text that follows the hint, where that is certain.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from nexortlang.diagnostics import Fix
+from nexortlang.source import Span
 from nexortlang.syntax import ast
 from nexortlang.syntax.lexical import FOREIGN
 
@@ -56,21 +58,24 @@ _ELSEWHERE = {
     "heaviside": "step(x) is 1 where x >= 0",
     "item": "a scalar is shown as it is",
 }
+_SAME = {"maximum": "max", "minimum": "min", "heaviside": "step"}
+"""Functions that differ from those of other languages in nothing but the name."""
 _USE = re.compile(r"((?:\.[^\W\d]\w*)*)(?:\(([^()]*)\))?")
 
 
-def hint(name: ast.Name, known: Iterable[str], otherwise: str) -> str:
-    """What to write instead of an unknown name; `otherwise` when nothing comes to mind."""
+def remedy(name: ast.Name, known: Iterable[str], otherwise: str) -> tuple[str, Fix | None]:
+    """What to write instead of an unknown name, and how, if that is certain; `otherwise` when nothing comes to mind."""
     names = set(known)
     path, argument = _used(name)
     if name.id in LIBRARIES and (path or name.id not in _ELSEWHERE):
-        return _from_library(path.rpartition(".")[2], argument, names)
+        return _from_library(name.span, path, argument, names)
     if said := elsewhere(name.id, argument):
-        return said
-    if remedy := FOREIGN.get(name.id):
-        return f"`{name.id}` is not part of the language: {remedy}"
-    close = closest(name.id, names)
-    return f"did you mean {close}?" if close else otherwise
+        return said, Fix(name.span, _SAME[name.id]) if name.id in _SAME else None
+    if foreign := FOREIGN.get(name.id):
+        return f"`{name.id}` is not part of the language: {foreign}", None
+    if close := closest(name.id, names):
+        return f"did you mean {close}?", Fix(name.span, close)
+    return otherwise, None
 
 
 def method(name: str, owner: str, known: Iterable[str]) -> str:
@@ -90,10 +95,15 @@ def library(name: str) -> str:
     return f"{name} is not needed: functions are built in, as in tanh(h)" if name in LIBRARIES else ""
 
 
-def _from_library(name: str, argument: str, known: set[str]) -> str:
+def _from_library(library: Span, path: str, argument: str, known: set[str]) -> tuple[str, Fix | None]:
+    """np.tanh(h) is tanh(h), np.maximum(a, b) is max(a, b)."""
+    name = path.rpartition(".")[2]
+    whole = Span(library.source, library.start, library.end + len(path))
     if said := elsewhere(name, argument):
-        return said
-    return f"functions are built in: {name}({argument})" if name in known else "functions are built in, as in tanh(h)"
+        return said, Fix(whole, _SAME[name]) if name in _SAME else None
+    if name in known:
+        return f"functions are built in: {name}({argument})", Fix(whole, name)
+    return "functions are built in, as in tanh(h)", None
 
 
 def _used(name: ast.Name) -> tuple[str, str]:

@@ -2,7 +2,8 @@
 
 A diagnostic has a stable code (NX0xx syntax, NX1xx names, NX2xx types and rules, NX3xx the limit, NX5xx files, options
 and resources, NX9xx internal), a message of the form "expected …, found …", a primary span, labels on
-the other places that share the blame, and a hint: the remedy. The lesson behind a code stands in `catalogue`.
+the other places that share the blame, a hint: the remedy, and a fix where the remedy is a certain change of the text. The lesson behind a code
+stands in `catalogue`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,14 @@ class Label:
 
 
 @dataclass(frozen=True, slots=True)
+class Fix:
+    """The remedy as a change of the text: what to write in place of a span (an empty one is a place between characters)."""
+
+    span: Span
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnostic:
     """One mistake. `span` is None only for what has no place in a file (a bad command line)."""
 
@@ -33,6 +42,7 @@ class Diagnostic:
     labels: tuple[Label, ...] = ()
     hint: str = ""
     severity: Severity = "error"
+    fix: Fix | None = None
 
 
 class NexortError(Exception):

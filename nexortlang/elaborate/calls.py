@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from nexortlang.diagnostics import Label
+from nexortlang.diagnostics import Fix, Label
 from nexortlang.elaborate.arithmetic import const
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
 from nexortlang.elaborate.describe import error
@@ -46,12 +46,14 @@ def match_arguments(
     for keyword in call.keywords:
         if keyword.name not in names:
             close = get_close_matches(keyword.name, names, n=1)
+            place = Span(keyword.span.source, keyword.span.start, keyword.span.start + len(keyword.name))
             raise error(
                 "NX109",
                 f"{what} has no parameter {keyword.name}",
                 keyword.span,
                 *labels,
                 hint=f"did you mean {close[0]}?" if close else signature,
+                fix=Fix(place, close[0]) if close else None,
             )
         if keyword.name in given:
             raise error("NX110", f"the argument {keyword.name} of {what} is given twice", keyword.span, *labels)

@@ -166,8 +166,8 @@ class Context:
                 hint="bind its value to another name inside the loop",
             )
         known = [*self.frame.names, *self.frame.top.names, *self.builtins]
-        hint = suggest.hint(name, known, "bind it before this line: a width, a const, a draw with ~, or =")
-        return error("NX101", f"unknown name {name.id}", name.span, hint=hint)
+        hint, fix = suggest.remedy(name, known, "bind it before this line: a width, a const, a draw with ~, or =")
+        return error("NX101", f"unknown name {name.id}", name.span, hint=hint, fix=fix)
 
     # -- calls and loops
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 from nexortlang.core.program import Type, Width
-from nexortlang.diagnostics import Diagnostic, Label, NexortError
+from nexortlang.diagnostics import Diagnostic, Fix, Label, NexortError
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import (
     At,
@@ -23,9 +23,11 @@ from nexortlang.elaborate.values import (
 from nexortlang.source import Span
 
 
-def error(code: str, message: str, span: Span | None, *labels: Label, hint: str = "") -> NexortError:
+def error(
+    code: str, message: str, span: Span | None, *labels: Label, hint: str = "", fix: Fix | None = None
+) -> NexortError:
     """The exception that carries one diagnostic. Labels that repeat the primary place are kept: they say what stands there."""
-    return NexortError(Diagnostic(code, message, span, labels, hint))
+    return NexortError(Diagnostic(code, message, span, labels, hint, fix=fix))
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from nexortlang.check import suggest
 from nexortlang.core.program import Width
-from nexortlang.diagnostics import Label
+from nexortlang.diagnostics import Fix, Label
 from nexortlang.elaborate import arithmetic, index_notation, matrices, subscripts
 from nexortlang.elaborate.calls import call_function
 from nexortlang.elaborate.context import Context, Silenced
@@ -136,7 +136,9 @@ def member_of_module(module: ModuleValue, name: str, span: Span) -> Surface:
     found = module.frame.names.get(name)
     if found is None:
         names = ", ".join(sorted(module.frame.names)) or "nothing"
-        raise error("NX107", f"the module {module.name} has no {name}", span, hint=f"it has {names}")
+        close = suggest.closest(name, module.frame.names)
+        fix = Fix(Span(span.source, span.end - len(name), span.end), close) if close else None
+        raise error("NX107", f"the module {module.name} has no {name}", span, hint=f"it has {names}", fix=fix)
     if isinstance(found.value, Poison):
         raise Silenced
     return found.value

@@ -5,7 +5,7 @@ In: a source and the word at fault. Out: a diagnostic, NX002 to NX010 and NX024 
 
 from __future__ import annotations
 
-from nexortlang.diagnostics import Diagnostic, Label
+from nexortlang.diagnostics import Diagnostic, Fix, Label
 from nexortlang.source import Source, Span
 from nexortlang.syntax.tokens import CLOSING, Line, Token
 
@@ -58,6 +58,17 @@ _REMEDY = {
     "\f": "take it out",
     "\0": "this is no text file, or it is damaged",
 }
+# What of these is certain enough to be changed for the writer.
+_MEANT = {
+    **dict.fromkeys("−–—", "-"),
+    **dict.fromkeys("×⋅∗", "*"),
+    **dict.fromkeys("÷∕", "/"),
+    **{"≤": "<=", "≥": ">=", "≠": "!=", "≈": "~=", "∼": "~", "∞": "inf", "∣": "|", "\u00a0": " "},
+    **dict.fromkeys("\u2329\u3008", "⟨"),
+    **dict.fromkeys("\u232a\u3009", "⟩"),
+    **dict.fromkeys("“”", '"'),
+    **{digit: f"^{power}" for power, digit in enumerate("⁰¹²³⁴⁵⁶⁷⁸⁹")},
+}
 # Words of other languages, where a reader might expect them: what the language has in their place.
 FOREIGN = {
     "while": "a loop runs over a known range: for t in range(T):",
@@ -105,7 +116,8 @@ def bad_word(source: Source, token: Token) -> Diagnostic:
     what = f"{shown(character)} ({name})" if character.isprintable() and not character.isascii() else shown(character)
     if not character.isprintable():
         what = f"the character {name}"
-    return Diagnostic("NX008", f"expected a word of the language, found {what}", span, hint=_remedy(character))
+    fix = Fix(span, _MEANT[text]) if text in _MEANT else None
+    return Diagnostic("NX008", f"expected a word of the language, found {what}", span, hint=_remedy(character), fix=fix)
 
 
 def _remedy(character: str) -> str:
@@ -128,17 +140,19 @@ def _bad_number(source: Source, token: Token, text: str) -> Diagnostic:
         return Diagnostic(
             "NX010", f"expected a number below 1.8e308, found {shown(text)}", span, hint="for infinity write inf"
         )
+    fix = None
     if "_" in text and _is_number(digits):
-        hint = f"write it without _: {digits}"
+        hint, fix = f"write it without _: {digits}", Fix(span, digits)
     elif text[-1] in "eE":
         hint = f"digits must follow the e: {text}-3, or leave it out"
     elif text[:2] in ("0x", "0X", "0b", "0o"):
         hint = "numbers are decimal"
     elif _is_number(head) and text[len(head) :].isidentifier():
-        hint = f"a product needs its sign: {head} * {text[len(head) :]}"
+        product = f"{head} * {text[len(head) :]}"
+        hint, fix = f"a product needs its sign: {product}", Fix(span, product)
     else:
         hint = "numbers look like 3, 0.5, .5 and 1e-3"
-    return Diagnostic("NX010", f"expected a number, found {shown(text)}", span, hint=hint)
+    return Diagnostic("NX010", f"expected a number, found {shown(text)}", span, hint=hint, fix=fix)
 
 
 def _is_number(text: str) -> bool:
@@ -182,7 +196,14 @@ def unmatched(source: Source, closer: Token, opener: Token | None) -> Diagnostic
         )
     wanted = CLOSING[opener.kind]
     label = Label(Span(source, opener.start, opener.end), f"`{opener.kind}` is opened here")
-    return Diagnostic("NX003", f"expected `{wanted}`, found `{closer.kind}`", span, (label,), hint=f"write `{wanted}`")
+    return Diagnostic(
+        "NX003",
+        f"expected `{wanted}`, found `{closer.kind}`",
+        span,
+        (label,),
+        hint=f"write `{wanted}`",
+        fix=Fix(span, wanted),
+    )
 
 
 def tab(source: Source, start: int) -> Diagnostic:

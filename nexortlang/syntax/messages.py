@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import cached_property
 
-from nexortlang.diagnostics import Diagnostic, Label
+from nexortlang.diagnostics import Diagnostic, Fix, Label
 from nexortlang.source import Span
 from nexortlang.syntax.automaton import Automaton
 from nexortlang.syntax.lexical import FOREIGN, TRANSPOSE_HINT, shown
@@ -106,8 +106,14 @@ class Situation:
                 return f"the reserved word `{kind}`"
         return shown(self.text(index))
 
-    def report(self, code: str, expected: str, hint: str, *labels: Label, at: int | None = None) -> Diagnostic:
-        return Diagnostic(code, f"expected {expected}, found {self.what(at)}", self.span(at), labels, hint)
+    def report(
+        self, code: str, expected: str, hint: str, *labels: Label, at: int | None = None, fix: Fix | None = None
+    ) -> Diagnostic:
+        return Diagnostic(code, f"expected {expected}, found {self.what(at)}", self.span(at), labels, hint, fix=fix)
+
+    def instead(self, text: str, first: int | None = None) -> Fix:
+        """A text in place of the word that does not fit, or of all words from number `first` to it."""
+        return Fix(self.span(first).to(self.span()), text)
 
 
 Rule = Callable[[Situation], Diagnostic | None]
@@ -158,7 +164,7 @@ def _foreign_form(s: Situation) -> Diagnostic | None:
 def _orphan_clause(s: Situation) -> Diagnostic | None:
     """else: without an if; else if"""
     if s.found == "if" and s.before == "else":
-        return s.report("NX030", "`:`", "write elif")
+        return s.report("NX030", "`:`", "write elif", fix=s.instead("elif", s.index - 1))
     if s.index == 0 and s.found in ("elif", "else"):
         return s.report("NX030", "a statement", f"`{s.found}` follows the block of an if, indented as that if")
     return None
@@ -237,7 +243,8 @@ def _bra_ket(s: Situation) -> Diagnostic | None:
         case [*_, "sum", "<", "sum"] if s.found == "|":
             at = max(i for i in range(s.index) if s.tokens[i].kind == "<")
             message = f"expected an operator between {s.what(at - 1)} and the bra-ket, found none"
-            return Diagnostic("NX017", message, s.span(at), hint="a product needs its sign: 2 * <x|y>")
+            fix = Fix(Span(s.source, s.span(at).start, s.span(at).start), "* ")
+            return Diagnostic("NX017", message, s.span(at), hint="a product needs its sign: 2 * <x|y>", fix=fix)
     return None
 
 
@@ -249,7 +256,8 @@ def _check(s: Situation) -> Diagnostic | None:
     if s.found == "~=" and s.statement != "assert":
         return s.report("NX029", _listed(s), "a check is written assert a ~= b within 1e-3")
     if s.statement == "assert" and "~=" in s.expected and (s.at_end or s.found in ("within", "=", "~", ",")):
-        return s.report("NX029", "`~=`", "a check is written assert a ~= b within 1e-3")
+        fix = s.instead("~=") if s.found in ("=", "~") else None
+        return s.report("NX029", "`~=`", "a check is written assert a ~= b within 1e-3", fix=fix)
     return None
 
 
@@ -270,7 +278,9 @@ def _equals(s: Situation) -> Diagnostic | None:
     if s.operand_due or s.found not in {"="} | _UPDATES:
         return None
     if s.found == "=" and (s.bracket or s.statement in ("if", "elif", "return", "show")):
-        return s.report("NX014", _listed(s), "equality is written ==; a keyword argument has a plain name on its left")
+        hint = "equality is written ==; a keyword argument has a plain name on its left"
+        fix = s.instead("==") if s.statement in ("if", "elif") and not s.bracket else None
+        return s.report("NX014", _listed(s), hint, fix=fix)
     if "=" in s.kinds() or _UPDATES & s.kinds():
         return s.report("NX028", "one assignment in a statement", "write one line for each name")
     return None if s.statement in _STATEMENTS or "~" in s.kinds() else _bad_target(s)
@@ -289,7 +299,7 @@ def _header(s: Situation) -> Diagnostic | None:
         return s.report("NX021", "the end of the line", hint)
     if ":" in s.expected and s.statement in _HEADERS and s.bracket is None and ":" not in s.kinds(after=True):
         wanted = "`:` or `=`" if "=" in s.expected else "`:`"
-        return s.report("NX015", wanted, f"write {_FORMS[s.statement]}")
+        return s.report("NX015", wanted, f"write {_FORMS[s.statement]}", fix=s.instead(":") if s.at_end else None)
     return None
 
 
@@ -339,7 +349,12 @@ def _missing_operator(s: Situation) -> Diagnostic | None:
     if s.found == "STRING" and right[0] == "'" and s.tokens[s.index - 1].end == s.tokens[s.index].start:
         return s.report("NX026", "an operator", TRANSPOSE_HINT)
     product = f": {left} * {right}" if s.found in ("NAME", "NUMBER") and len(left + right) < 30 else " *"
-    return s.report("NX017", _listed(s), _joined(s) or f"a product needs its sign{product}")
+    fix = (
+        Fix(Span(s.source, s.span().start, s.span().start), "* ")
+        if s.before == "NUMBER" and s.found == "NAME"
+        else None
+    )
+    return s.report("NX017", _listed(s), _joined(s) or f"a product needs its sign{product}", fix=fix)
 
 
 def _joined(s: Situation) -> str:
