@@ -231,6 +231,8 @@ def _softmax(cx: Context, call: ast.Call) -> Surface:
     at = number(given["x"])
     require_numbers([at], "softmax", call.span)
     require_power_0([at], "softmax", call.span)
+    if not isinstance(at.value, ConstVal):
+        cx.require_entrywise("softmax", call.span)
     (axis,) = _axes(at, given.get("axis") or At(const(-1.0), call.span), "softmax", call.span)
     if isinstance(at.value, ConstVal):
         shifted = at.value.array - at.value.array.max(axis=axis, keepdims=True)
@@ -270,6 +272,8 @@ def reduction(cx: Context, name: str, at: At, axis: At | None, span: Span) -> Su
     at = number(at)
     require_numbers([at], name, span)
     value, shape = at.value, shape_of(at.value)
+    if not isinstance(value, ConstVal):
+        cx.require_entrywise(f"{name} over an axis", span)
     if axis is None and not shape and (isinstance(value, Indexed) or subscripts.core_axes(value)):
         raise error(
             "NX243",
@@ -290,7 +294,6 @@ def reduction(cx: Context, name: str, at: At, axis: At | None, span: Span) -> Su
     if isinstance(value, ConstVal):
         reduced = getattr(np, name)(value.array, axis=axes[0] if name == "argmax" else tuple(axes))
         return const(reduced, value.power if name != "argmax" else const(0.0).power)
-    cx.require_entrywise(f"{name} over an axis", span)
     cx.builder.span = span
     v, p = peel(core(cx, value))
     for k in sorted(axes, reverse=True):

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from nexortlang.diagnostics import Fix, Label
-from nexortlang.elaborate.arithmetic import const
+from nexortlang.elaborate.arithmetic import const, fits, power_of, shape_of
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
-from nexortlang.elaborate.describe import error
-from nexortlang.elaborate.values import At, Function, Nothing, Poison, Surface, Variable
+from nexortlang.elaborate.describe import a_kind, error, power_text
+from nexortlang.elaborate.subscripts import core_axes
+from nexortlang.elaborate.values import At, ConstVal, Function, Indexed, Nothing, Poison, Surface, Variable, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -99,11 +100,53 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
             if p.name.id not in frame.names and p.default is not None:
                 cx.bind(p.name.id, evaluate(p.default).value, p.default.span)
         if state_key is not None:
-            return _run_optimizer(cx, frame, state_key, node)
+            g = frame.names.get(node.parameters[0].name.id) if node.parameters else None
+            updates = _run_optimizer(cx, frame, state_key, node)
+            if g is not None:
+                gradient = At(g.value, given[node.parameters[0].name.id].span)
+                _require_entries(function, gradient, updates, call.span)
+                cx.optimized = call.span, function.name, gradient
+            return updates
         result = cx.run_body(cx, node.body)
     if isinstance(result, Poison):
         raise Silenced
     return Nothing() if result is None else result
+
+
+def _require_entries(function: Function, gradient: At, result: Surface, span: Span) -> None:
+    """What an optimizer returns is one number for each entry of the gradient, or one for all of them."""
+    g = gradient.value
+    if not _has_entries(g):
+        return
+    extra = not _has_entries(result) or set(core_axes(result)) - set(core_axes(g))
+    if extra or not fits(shape_of(result), shape_of(g)):
+        raise error(
+            "NX242",
+            f"{function.name} returns {a_kind(result)} for a gradient that is {a_kind(g)}: an optimizer gives one number for each of its entries",
+            span,
+            Label(gradient.span, f"{gradient.text} is {a_kind(g)}"),
+        )
+
+
+def _has_entries(value: Surface) -> bool:
+    return isinstance(value, ConstVal | Indexed) or is_core(value)
+
+
+def unfaithful(cx: Context, change: At) -> str:
+    """The remedy where a change of a wrong power came from an optimizer that saw a gradient of another order than 1; else empty.
+
+    A nonlinear optimizer compares the gradient with numbers of order 1, such as eps, so that its argument is what has to be mended
+    (Tensor Programs IVb calls such a parametrization unfaithful).
+    """
+    if cx.optimized is None:
+        return ""
+    span, name, gradient = cx.optimized
+    power = power_of(gradient.value)
+    inside = span.source is change.span.source and change.span.start <= span.start and span.end <= change.span.end
+    if not inside or not power:
+        return ""
+    factor = power_text(-power)
+    return f"{name} sees a gradient of order {power_text(power)}, not of order 1: {name}({factor} * {gradient.text})"
 
 
 def _state_key(cx: Context, span: Span) -> object:

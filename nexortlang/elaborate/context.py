@@ -20,7 +20,7 @@ from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Value, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.describe import error
-from nexortlang.elaborate.values import ConstVal, Function, Poison, Surface, Variable
+from nexortlang.elaborate.values import At, ConstVal, Function, Poison, Surface, Variable
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -90,6 +90,8 @@ class Context:
     loops: list[int] = field(default_factory=list)
     active_slots: set[int] = field(default_factory=set)
     in_optimizer: bool = False
+    optimized: tuple[Span, str, At] | None = None
+    """The last call of an optimizer: its place, its name, its gradient."""
     kept_states: dict[str, Variable] | None = None
     steps: int = 0
     diagnostics: list[Diagnostic] = field(default_factory=list)
@@ -213,7 +215,7 @@ class Context:
                 "NX242",
                 f"an optimizer is an entrywise function of gradients, found {what}",
                 span,
-                hint="compute what concerns all entries outside, and pass it as an argument",
+                hint="compute what concerns all entries, such as a norm, outside, and pass it as an argument",
             )
 
     # -- diagnostics

@@ -120,6 +120,12 @@ def _has_width(value: Surface) -> bool:
     return isinstance(value, Operator) or (is_core(value) and not value.type.is_scalar)
 
 
+def _require_entrywise(cx: Context, ats: Sequence[At], what: str, span: Span) -> None:
+    """An optimizer sees one entry of a vector or matrix, so that no axis of theirs can be told there."""
+    if any(core_axes(at.value) for at in ats):
+        cx.require_entrywise(what, span)
+
+
 def evaluate_items(items: Sequence[ast.Expr | ast.Slice], evaluate: Evaluate) -> list[object]:
     """The parts of a subscript as NumPy takes them."""
     out: list[object] = []
@@ -158,6 +164,7 @@ def take(cx: Context, at: At, index: np.ndarray, span: Span) -> Surface:
 def subscript(cx: Context, at: At, items: Sequence[ast.Expr | ast.Slice], evaluate: Evaluate, span: Span) -> Surface:
     """x[items] on finite axes."""
     require_finite_axes(at, span)
+    _require_entrywise(cx, [at], "a subscript", span)
     index = positions(shape_of(at.value), evaluate_items(items, evaluate), at, span)
     return take(cx, at, index, span)
 
@@ -165,6 +172,7 @@ def subscript(cx: Context, at: At, items: Sequence[ast.Expr | ast.Slice], evalua
 def reshape(cx: Context, at: At, shape: Sequence[int], span: Span) -> Surface:
     """The same entries in another finite shape; one -1 is worked out."""
     require_finite_axes(at, span)
+    _require_entrywise(cx, [at], "reshape", span)
     old = shape_of(at.value)
     try:
         index = np.arange(prod(old)).reshape(tuple(shape))
@@ -181,6 +189,7 @@ def reshape(cx: Context, at: At, shape: Sequence[int], span: Span) -> Surface:
 def transpose(cx: Context, at: At, axes: Sequence[int] | None, span: Span) -> Surface:
     """Finite axes in another order, reversed by default."""
     require_finite_axes(at, span)
+    _require_entrywise(cx, [at], "transpose", span)
     shape = shape_of(at.value)
     order = list(range(len(shape)))[::-1] if axes is None else [a + len(shape) if a < 0 else a for a in axes]
     if sorted(order) != list(range(len(shape))):
@@ -196,6 +205,7 @@ def transpose(cx: Context, at: At, axes: Sequence[int] | None, span: Span) -> Su
 def stack(cx: Context, items: Sequence[At], span: Span) -> Surface:
     """[a, b, …]: a new first finite axis."""
     items = _joinable(items, "in [ ]")
+    _require_entrywise(cx, items, "a new axis", span)
     shapes = {shape_of(at.value) for at in items}
     if len(shapes) > 1:
         texts = " and ".join(shape_text(s) or "a single number" for s in sorted(shapes, key=len))
@@ -206,6 +216,7 @@ def stack(cx: Context, items: Sequence[At], span: Span) -> Surface:
 def concatenate(cx: Context, items: Sequence[At], span: Span) -> Surface:
     """Arrays or vectors one after the other along their first finite axis."""
     items = _joinable(items, "to concatenate")
+    _require_entrywise(cx, items, "concatenate", span)
     shapes = [shape_of(at.value) for at in items]
     if any(not s or s[1:] != shapes[0][1:] for s in shapes):
         texts = " and ".join(shape_text(s) or "a single number" for s in dict.fromkeys(shapes))

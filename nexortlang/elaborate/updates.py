@@ -12,6 +12,7 @@ from nexortlang.core.program import Fluctuation, Value
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import operators
 from nexortlang.elaborate.arithmetic import apply_op, core, fits, is_vanishing, number, power_of
+from nexortlang.elaborate.calls import unfaithful
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, power_text
 from nexortlang.elaborate.expressions import binary
@@ -124,9 +125,10 @@ def _require_power_of_training(cx: Context, target: At, change: At, entries: Val
             span,
             label,
             *declared,
-            hint=f"a sum over n of them is of order {_order(power + 1)}: {_by(power + 1, 'divide by')}",
+            hint=unfaithful(cx, change)
+            or f"a sum over n of them is of order {_order(power + 1)}: {_by(power + 1, 'divide by')}",
         )
-    hint = f"{_by(-1 - power, 'multiply by')}"
+    hint = unfaithful(cx, change) or f"{_by(-1 - power, 'multiply by')}"
     if power >= -1 - HALF:
         hint += "; n^(-3/2) counts only where outputs are sqrt(n) * <v|x>, v an initial vector of mean 0"
     raise error(
@@ -154,8 +156,9 @@ def _require_own_power(cx: Context, target: At, change: At, span: Span) -> None:
         "NX224",
         f"this update of {target.text} {fate}: expected one of order {_order(own)}, found {_order(power)}",
         span,
-        *blame(target, change),
-        hint=_by(abs(power - own), "divide by" if power > own else "multiply by"),
+        Label(change.span, f"this is of order {_order(power)}"),
+        *blame(target),
+        hint=unfaithful(cx, change) or _by(abs(power - own), "divide by" if power > own else "multiply by"),
     )
 
 
