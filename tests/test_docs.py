@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import doctest
 import json
 import re
 from pathlib import Path
@@ -54,3 +55,14 @@ def test_links_lead_somewhere(page: Path) -> None:
     prose = CODE.sub("", page.read_text("utf-8"))
     for target in LINK.findall(prose):
         assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "```pycon" in p.read_text("utf-8")], ids=lambda p: p.name)
+def test_python_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The examples of a page run one after the other, in a folder of their own, and print what the page says."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```pycon\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    examples = doctest.DocTestParser().get_doctest("\n".join(blocks), {}, page.name, str(page), 0)
+    said: list[str] = []
+    failed, tried = doctest.DocTestRunner().run(examples, out=said.append)
+    assert tried >= 1 and failed == 0, "".join(said)

@@ -31,6 +31,7 @@ ORDER = """
     report
     driver
     experiments
+    api
     options setvalues
     cli cli_finite repl
     __main__

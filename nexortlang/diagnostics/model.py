@@ -44,6 +44,10 @@ class Diagnostic:
     severity: Severity = "error"
     fix: Fix | None = None
 
+    def __str__(self) -> str:
+        """As the command prints it."""
+        return str(NexortError(self))
+
 
 class NexortError(Exception):
     """Carries diagnostics: out of a pass to the driver, and to callers of the Python interface. As text: what the command prints."""
