@@ -89,7 +89,7 @@ def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
     """n^exponent · v; for a scalar that is a centred linear functional this may be a Gaussian fluctuation."""
     if exponent == 0:
         return v
-    if not v.type.is_scalar:
+    if not v.type.is_scalar or cx.trace is not None:
         return cx.builder.scale(v, exponent)
     result = fluctuations.scaled(cx.builder, v, exponent)
     if result.type.power == Fraction(1, 2) and cx.has_tangents:
@@ -248,7 +248,8 @@ def entrywise(cx: Context, op: str, operands: Sequence[At], span: Span, what: st
     require_axes(operands, span)
     shape = broadcast_shape(operands, span)
     rule = OPS[op].power
-    if rule == "zero" or (rule == "exponent" and not _is_plain_exponent(operands)):
+    is_followed = cx.trace is not None and not all(isinstance(at.value, ConstVal) for at in operands)
+    if (rule == "zero" and not is_followed) or (rule == "exponent" and not _is_plain_exponent(operands)):
         require_power_0(operands, what, span)
     elif rule == "exponent":
         require_power_0(operands[1:], what, span)

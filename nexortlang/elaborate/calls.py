@@ -15,6 +15,7 @@ from nexortlang.elaborate.arithmetic import const, fits, power_of, shape_of
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
 from nexortlang.elaborate.describe import a_kind, error, power_text
 from nexortlang.elaborate.subscripts import core_axes
+from nexortlang.elaborate.trace import Optimized
 from nexortlang.elaborate.values import At, ConstVal, Function, Indexed, Nothing, Poison, Surface, Variable, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -106,6 +107,8 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 gradient = At(g.value, given[node.parameters[0].name.id].span)
                 _require_entries(function, gradient, updates, call.span)
                 cx.optimized = call.span, function.name, gradient
+                if cx.trace is not None and is_core(g.value) and is_core(updates):
+                    cx.trace.optimized.append(Optimized(function.name, g.value, updates, call.span))
             return updates
         result = cx.run_body(cx, node.body)
     if isinstance(result, Poison):

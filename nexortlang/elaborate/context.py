@@ -20,6 +20,7 @@ from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Value, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.describe import error
+from nexortlang.elaborate.trace import Trace
 from nexortlang.elaborate.values import At, ConstVal, Function, Poison, Surface, Variable
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -84,6 +85,7 @@ class Context:
     settings: dict[str, np.ndarray]
     max_steps: int
     interactive: bool = False
+    trace: Trace | None = None
     frame: Frame = field(default_factory=lambda: Frame(is_main=True))
     calls: list[CallSite] = field(default_factory=list)
     target: tuple[object, ...] = ()

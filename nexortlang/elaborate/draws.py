@@ -50,7 +50,7 @@ def draw(cx: Context, statement: ast.Draw) -> Surface:
     covariance, variance = _covariance(m, shape)
     mean = _fit(m.mean.array, shape, m.span, "mean")
     _require_sane(m, mean, variance)
-    if m.variance.power > 0 or m.mean.power > 0:
+    if (m.variance.power > 0 or m.mean.power > 0) and cx.trace is None:
         power = max(m.variance.power, m.mean.power)
         raise error(
             "NX226",
@@ -193,7 +193,8 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
             hint=f"add the mean as an outer product, W + c * n * |ones({rows.name})><ones({cols.name})|",
         )
     variance = m.variance.array
-    if variance.any() and m.variance.power != -1:
+    excess = m.variance.power + 1 if variance.any() else Fraction(0)
+    if excess and cx.trace is None:
         found = power_text(m.variance.power) if m.variance.power else "1"
         raise error(
             "NX225",
@@ -206,8 +207,11 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
         raise error("NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span)
     over_cols = _fit(variance * float(cols.ratio), shape, m.variance_span, "variance")
     name = statement.name.id
-    matrix = cx.builder.matrix(name, rows, cols, over_cols, m.law)
-    return operators.initial(cx.builder, matrix, name in cx.frame.targets)
+    b, is_target = cx.builder, name in cx.frame.targets
+    drawn = operators.initial(b, b.matrix(name, rows, cols, over_cols, m.law), is_target)
+    if not excess:
+        return drawn
+    return operators.copy(b, operators.scale(b, drawn, b.scale(b.const(1.0), excess / 2)), name, is_target)
 
 
 def _random(

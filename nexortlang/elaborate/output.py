@@ -53,6 +53,8 @@ def show(cx: Context, statement: ast.Show) -> None:
 
 def add_show(cx: Context, kind: Kind, name: str, at: At, span: Span) -> None:
     """Adds what is shown to the program, if it can be shown."""
+    if cx.trace is not None:
+        return
     value = at.value
     if isinstance(value, Operator) and value.is_outer:
         value = operators.entries(cx.builder, value)
@@ -170,6 +172,8 @@ def _depends(v: Value, known: dict[int, bool], origin: Callable[[Value], bool]) 
 
 def check(cx: Context, statement: ast.Assert) -> None:
     value, target = (number(evaluate(cx, e)) for e in (statement.value, statement.target))
+    if cx.trace is not None:
+        return
     for at in (value, target):
         if matrices.sort_of(at.value) != "array":
             raise error(

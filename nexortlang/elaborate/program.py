@@ -25,6 +25,7 @@ from nexortlang.elaborate.builtins import BUILTINS
 from nexortlang.elaborate.context import Context, Frame, Silenced, Stopped
 from nexortlang.elaborate.describe import error
 from nexortlang.elaborate.statements import run_block
+from nexortlang.elaborate.trace import Trace
 from nexortlang.elaborate.values import ModuleValue, Surface
 from nexortlang.files import Files
 from nexortlang.settings import DEFAULT_MAX_STEPS
@@ -40,11 +41,12 @@ def elaborate(
     files: Files,
     settings: Mapping[str, object] | None = None,
     max_steps: int = DEFAULT_MAX_STEPS,
+    trace: Trace | None = None,
 ) -> tuple[Program, list[Diagnostic]]:
     """The core program of a file, and what is wrong with it in the order of the text. `settings` replace top-level consts."""
     settings = dict(settings or {})
     try:
-        elaborator = Elaborator(files, settings, max_steps)
+        elaborator = Elaborator(files, settings, max_steps, trace=trace)
     except NexortError as problem:
         return Program(), list(problem.diagnostics)
     mistakes = _misdirected_settings(module, settings)
@@ -62,8 +64,12 @@ class Elaborator:
         max_steps: int = DEFAULT_MAX_STEPS,
         *,
         interactive: bool = False,
+        trace: Trace | None = None,
     ) -> None:
-        """`interactive`: a const may be declared again, and an expression that stands alone is shown."""
+        """`interactive`: a const may be declared again, and an expression that stands alone is shown.
+
+        `trace`: powers of n are followed and not required, and nothing is shown.
+        """
         self._modules = Modules()
         self._context = Context(
             builder=Builder(),
@@ -74,6 +80,7 @@ class Elaborator:
             settings={name: _array(name, value) for name, value in (settings or {}).items()},
             max_steps=max_steps,
             interactive=interactive,
+            trace=trace,
         )
 
     @property

@@ -18,6 +18,7 @@ from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.expressions import evaluate, finite_positions
 from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.trace import Gradient, ParameterKind
 from nexortlang.elaborate.values import At, ConstVal, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -57,6 +58,9 @@ def grad(cx: Context, call: ast.Call) -> Surface:
         found = found if index is None or found is None else cx.builder.gather(found, index)
     if found is None:
         raise _independent(name, at, loss, call.span)
+    if cx.trace is not None:
+        kind: ParameterKind = "matrix" if isinstance(at.value, Operator) else "vector" if found.type.axes else "scalar"
+        return cx.trace.gradient(cx.builder, Gradient(name.id, kind, found, value, call.span))
     return found
 
 

@@ -81,7 +81,7 @@ def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operato
 def _retained(cx: Context, target: At, op: str, factor: At, span: Span) -> Operator:
     matrix = target.value
     assert isinstance(matrix, Operator)
-    if sort_of(factor.value) != "array" or power_of(factor.value):
+    if sort_of(factor.value) != "array" or (power_of(factor.value) and cx.trace is None):
         code = "NX222" if sort_of(factor.value) == "array" else "NX201"
         raise error(
             code,
@@ -111,7 +111,7 @@ def in_tangent_regime(cx: Context) -> bool:
 
 def _require_power_of_training(cx: Context, target: At, change: At, entries: Value, span: Span) -> None:
     power = entries.type.power
-    if is_vanishing(entries) or power == -1:
+    if is_vanishing(entries) or power == -1 or cx.trace is not None:
         return
     if -1 - HALF <= power < -1 and in_tangent_regime(cx):
         cx.has_tangents = True
@@ -143,7 +143,7 @@ def _require_power_of_training(cx: Context, target: At, change: At, entries: Val
 
 def _require_own_power(cx: Context, target: At, change: At, span: Span) -> None:
     """A vector or scalar changes by the order that it has."""
-    if isinstance(target.value, ConstVal) and isinstance(change.value, ConstVal):
+    if cx.trace is not None or (isinstance(target.value, ConstVal) and isinstance(change.value, ConstVal)):
         return
     own, power = power_of(target.value), power_of(change.value)
     if power == own or any(_is_zero(at.value) for at in (target, change)):
