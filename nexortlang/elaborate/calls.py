@@ -104,7 +104,8 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
             g = frame.names.get(node.parameters[0].name.id) if node.parameters else None
             updates = _run_optimizer(cx, frame, state_key, node)
             if g is not None:
-                gradient = At(g.value, given[node.parameters[0].name.id].span)
+                first = given.get(node.parameters[0].name.id)
+                gradient = At(g.value, first.span if first is not None else call.span)
                 _require_entries(function, gradient, updates, call.span)
                 cx.optimized = call.span, function.name, gradient
                 if cx.trace is not None and is_core(g.value) and is_core(updates):
