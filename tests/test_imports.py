@@ -26,6 +26,7 @@ ORDER = """
     entrywise
     core
     files elaborate
+    editor
     jit kets finite
     compare
     report

@@ -91,6 +91,10 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
         at = evaluate(expr)
         history = at.variable.history if at.variable is not None else ()
         frame.names[name] = Variable(at.value, expr.span, history or (at.value,))
+    if cx.observe is not None:
+        for p in node.parameters:
+            if p.name.id in given:
+                cx.observe(p.name.span, frame.names[p.name.id].value)
     is_optimizer = isinstance(node, ast.OptimizerDef)
     state_key = _state_key(cx, call.span) if is_optimizer else None
     with cx.inside(frame, CallSite(function, call.span, cx.target)):
@@ -114,7 +118,11 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
         result = cx.run_body(cx, node.body)
     if isinstance(result, Poison):
         raise Silenced
-    return Nothing() if result is None else result
+    if result is None:
+        return Nothing()
+    if cx.observe is not None:
+        cx.observe(node.span, result)
+    return result
 
 
 def _require_entries(function: Function, gradient: At, result: Surface, span: Span) -> None:

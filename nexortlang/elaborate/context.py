@@ -35,6 +35,11 @@ def _line(d: Diagnostic) -> tuple[str, int]:
     return (d.span.source.name, d.span.source.position(d.span.start)[0]) if d.span is not None else ("", 0)
 
 
+Observer = Callable[[Span, Surface], None]
+"""Is told the value of every expression that is evaluated, of every name where it is bound, and of every definition where a call of it returns. May
+raise Stopped."""
+
+
 class Silenced(Exception):
     """The statement depends on one that is wrong already."""
 
@@ -86,6 +91,7 @@ class Context:
     max_steps: int
     interactive: bool = False
     trace: Trace | None = None
+    observe: Observer | None = None
     frame: Frame = field(default_factory=lambda: Frame(is_main=True))
     calls: list[CallSite] = field(default_factory=list)
     target: tuple[object, ...] = ()
@@ -129,6 +135,8 @@ class Context:
     def bind(self, name: str, value: Surface, span: Span, *, is_const: bool = False) -> None:
         """A new binding, as by `=`: its history starts here."""
         self.frame.names[name] = Variable(value, span, (value,), is_const)
+        if self.observe is not None:
+            self.observe(span, value)
 
     def targets_of(self, definition: ast.Def | ast.OptimizerDef) -> frozenset[str]:
         """The names that gradients are taken with respect to in a definition."""
@@ -152,12 +160,14 @@ class Context:
         self.parameters.add(v.id)
         return b.scale(v, power)
 
-    def update(self, name: str, value: Surface) -> None:
+    def update(self, name: ast.Name, value: Surface) -> None:
         """An update, as by `-=`: the history goes on, in this frame."""
-        old = self.frame.find(name)
+        old = self.frame.find(name.id)
         if old is None:
-            raise AssertionError(f"{name} is updated and not bound")
-        self.frame.names[name] = Variable(value, old.span, (*old.history, value), old.is_const)
+            raise AssertionError(f"{name.id} is updated and not bound")
+        self.frame.names[name.id] = Variable(value, old.span, (*old.history, value), old.is_const)
+        if self.observe is not None:
+            self.observe(name.span, value)
 
     def unknown_name(self, name: ast.Name) -> NexortError:
         if name.id in self.frame.ended_loops:

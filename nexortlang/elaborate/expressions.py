@@ -25,6 +25,7 @@ from nexortlang.elaborate.values import (
     Poison,
     Several,
     Surface,
+    Variable,
     is_core,
 )
 from nexortlang.source import Span
@@ -57,37 +58,44 @@ _REDUCTIONS = {
 
 def evaluate(cx: Context, e: ast.Expr) -> At:
     """The value of an expression, with its place; a name comes with its variable."""
+    variable: Variable | None = None
+    value: Surface
     match e:
         case ast.Name():
-            return _name(cx, e)
-        case ast.Number(value=value):
-            return At(arithmetic.const(value), e.span)
-        case ast.String(value=text):
-            return At(text, e.span)
+            variable = _variable(cx, e)
+            value = variable.value
+        case ast.Number():
+            value = arithmetic.const(e.value)
+        case ast.String():
+            value = e.value
         case ast.Array(items=items):
-            return At(subscripts.stack(cx, [evaluate(cx, item) for item in items], e.span), e.span)
+            value = subscripts.stack(cx, [evaluate(cx, item) for item in items], e.span)
         case ast.Tuple(items=items):
-            return At(Several(tuple(evaluate(cx, item).value for item in items)), e.span)
+            value = Several(tuple(evaluate(cx, item).value for item in items))
         case ast.Unary(op=op, operand=operand):
-            return At(_unary(cx, op, evaluate(cx, operand), e.span), e.span)
+            value = _unary(cx, op, evaluate(cx, operand), e.span)
         case ast.Binary(op=op, left=left, right=right):
-            return At(binary(cx, op, evaluate(cx, left), evaluate(cx, right), e.span), e.span)
+            value = binary(cx, op, evaluate(cx, left), evaluate(cx, right), e.span)
         case ast.Call():
-            return At(_call(cx, e), e.span)
+            value = _call(cx, e)
         case ast.Subscript():
-            return At(_subscript(cx, e), e.span)
-        case ast.Attribute(value=value, name=name):
-            return At(_attribute(cx, evaluate(cx, value), name, e.span), e.span)
-        case ast.Transpose(value=value):
-            return At(_transpose(cx, evaluate(cx, value), e.span), e.span)
+            value = _subscript(cx, e)
+        case ast.Attribute(value=owner, name=name):
+            value = _attribute(cx, evaluate(cx, owner), name, e.span)
+        case ast.Transpose(value=operand):
+            value = _transpose(cx, evaluate(cx, operand), e.span)
         case ast.BraKet(bra=bra, operator=operator, ket=ket):
-            return At(_bra_ket(cx, bra, operator, ket, e.span), e.span)
+            value = _bra_ket(cx, bra, operator, ket, e.span)
         case ast.KetBra(ket=ket, bra=bra):
-            return At(matrices.ket_bra(cx, evaluate(cx, ket), evaluate(cx, bra), e.span), e.span)
-    assert_never(e)
+            value = matrices.ket_bra(cx, evaluate(cx, ket), evaluate(cx, bra), e.span)
+        case _:
+            assert_never(e)
+    if cx.observe is not None:
+        cx.observe(e.span, value)
+    return At(value, e.span, variable)
 
 
-def _name(cx: Context, e: ast.Name) -> At:
+def _variable(cx: Context, e: ast.Name) -> Variable:
     if e.id in cx.frame.indices:
         raise error(
             "NX201",
@@ -95,8 +103,7 @@ def _name(cx: Context, e: ast.Name) -> At:
             e.span,
             hint=f"an index stands in subscripts only, as in x[{e.id}]",
         )
-    variable = cx.lookup(e)
-    return At(variable.value, e.span, variable)
+    return cx.lookup(e)
 
 
 def _unary(cx: Context, op: str, operand: At, span: Span) -> Surface:
@@ -212,7 +219,7 @@ def _subscript(cx: Context, e: ast.Subscript) -> Surface:
 def finite_positions(cx: Context, target: ast.Expr) -> tuple[ast.Name, At, np.ndarray]:
     """The variable that x[2][:, 1] is a part of, and the flat positions of that part."""
     if isinstance(target, ast.Name):
-        at = _name(cx, target)
+        at = evaluate(cx, target)
         subscripts.require_finite_axes(at, target.span)
         shape = arithmetic.shape_of(at.value)
         return target, at, np.arange(int(np.prod(shape, dtype=int))).reshape(shape)

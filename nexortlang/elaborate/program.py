@@ -22,7 +22,7 @@ from nexortlang.core.build import Builder
 from nexortlang.core.program import Program
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.builtins import BUILTINS
-from nexortlang.elaborate.context import Context, Frame, Silenced, Stopped
+from nexortlang.elaborate.context import Context, Frame, Observer, Silenced, Stopped
 from nexortlang.elaborate.describe import error
 from nexortlang.elaborate.statements import run_block
 from nexortlang.elaborate.trace import Trace
@@ -65,10 +65,11 @@ class Elaborator:
         *,
         interactive: bool = False,
         trace: Trace | None = None,
+        observe: Observer | None = None,
     ) -> None:
         """`interactive`: a const may be declared again, and an expression that stands alone is shown.
 
-        `trace`: powers of n are followed and not required, and nothing is shown.
+        `trace`: powers of n are followed and not required, and nothing is shown. `observe` is told every value.
         """
         self._modules = Modules()
         self._context = Context(
@@ -81,6 +82,7 @@ class Elaborator:
             max_steps=max_steps,
             interactive=interactive,
             trace=trace,
+            observe=observe,
         )
 
     @property

@@ -316,7 +316,7 @@ def _augment(cx: Context, statement: ast.AugAssign) -> None:
         new = subscripts.set_members(cx, old, index, At(new, statement.span), statement.span)
     elif is_core(new):
         cx.builder.label(new, name.id)
-    cx.update(name.id, new)
+    cx.update(name, new)
 
 
 def _returned(cx: Context, at: At) -> Surface:
