@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
+from nexortlang.syntax.nesting import Nesting
 from nexortlang.syntax.table import table
 from nexortlang.syntax.tokens import MISTAKES, Token, scan
 from nexortlang.syntax.words import CONSTANTS, DECLARATIONS, FUNCTIONS, LAWS, LOGIC
@@ -69,71 +70,54 @@ def classified(text: str) -> Iterator[tuple[Token, Class]]:
 
 
 _PUNCTUATION = frozenset("()[],:.")
-_OPERAND_ENDS = frozenset({"NAME", "NUMBER", "STRING", ")", "]", "ᵀ", "..."})
-_STATEMENT_WORDS = DECLARATIONS | {"show", "assert", "return", "import", "from", "for", "if", "elif", "else"}
 
 
 class _Reader:
-    """Goes through the words once. `open` holds what is open, innermost last: "(", "[", "<" of <x|y>, and of |x><y| in turn "|x", "|x>", "|x><"."""
+    """Goes through the words once."""
 
     def __init__(self, text: str) -> None:
         self.text = text
         self.reserved = table().reserved
-        self.open: list[str] = []
-        self.brackets = 0  # how many of them are ( or [
+        self.nesting = Nesting()
         self.before = ""  # the kind of the last word
-        self.after_operand = False  # an operand has just ended: < would compare
 
     def read(self, token: Token, tokens: Sequence[Token], i: int) -> Class:
         kind = token.kind
         if kind == "COMMENT":
             return "doc" if self.text.startswith("##", token.start) else "comment"
-        if kind == "LINE_END":
-            if not self.brackets:  # bra-kets do not go on in the next line
-                self.open.clear()
-                self.before, self.after_operand = "", False
+        found: Class
+        if self.nesting.feed(kind) is not None:
+            found = "braket"
+        elif kind == "LINE_END":
             return "text"
-        if kind in _STATEMENT_WORDS:  # never inside brackets: one was left open
-            self.open.clear()
-            self.brackets = 0
-        found = self._braket(kind) or self._class(token, tokens, i)
-        if found != "braket":
-            self.after_operand = kind in _OPERAND_ENDS
+        elif kind == "NAME":
+            after = tokens[i + 1].kind if i + 1 < len(tokens) else ""
+            found = self._name(self.text[token.start : token.end], after)
+        else:
+            found = self._class(kind)
         self.before = kind
         return found
 
-    def _class(self, token: Token, tokens: Sequence[Token], i: int) -> Class:
-        kind = token.kind
+    def _class(self, kind: str) -> Class:
         match kind:
-            case "NAME":
-                return self._name(self.text[token.start : token.end], tokens[i + 1].kind if i + 1 < len(tokens) else "")
             case "NUMBER":
                 return "number"
             case "STRING":
                 return "string"
             case "...":
                 return "constant"
-            case "(" | "[":
-                self.open.append(kind)
-                self.brackets += 1
-            case ")" | "]":
-                self._close()
+            case "⟨" | "⟩":  # of no bra-ket
+                return "error"
         if kind in MISTAKES:
             return "error"
         if kind in self.reserved:
             return "declaration" if kind in DECLARATIONS else "logic" if kind in LOGIC else "keyword"
         return "punctuation" if kind in _PUNCTUATION else "operator"
 
-    def _close(self) -> None:
-        """Closes the innermost bracket, and the bra-kets left open in it."""
-        while self.brackets and self.open.pop() not in ("(", "["):
-            pass
-        self.brackets = max(0, self.brackets - 1)
-
     def _name(self, word: str, after: str) -> Class:
         if self.before == ".":
             return "function" if after == "(" else "property"
-        if after == "=" and self.brackets:
+        if after == "=" and self.nesting.brackets:
             return "argument"
         if self.before in ("def", "optimizer"):
             return "function"
@@ -144,30 +128,3 @@ class _Reader:
         if word in CONSTANTS:
             return "constant"
         return "function" if after == "(" else "name"
-
-    def _braket(self, kind: str) -> Class | None:
-        """Whether < | > belongs to a bra-ket; keeps track of what is open and whether an operand has ended."""
-        inner = self.open[-1] if self.open else ""
-        match kind:
-            case "<" | "⟨" if inner == "|x>":
-                self.open[-1] = "|x><"
-                self.after_operand = False
-            case "<" | "⟨" if not self.after_operand:
-                self.open.append("<")
-            case "|" if not self.after_operand:
-                self.open.append("|x")
-            case "|" if inner == "|x><":
-                self.open.pop()  # an operand ends: after_operand stays
-            case "|":
-                self.after_operand = False
-            case ">" | "⟩" if inner == "<":
-                self.open.pop()
-                self.after_operand = True
-            case ">" | "⟩" if inner == "|x":
-                self.open[-1] = "|x>"
-                self.after_operand = False
-            case "⟨" | "⟩":
-                return "error"
-            case _:
-                return None
-        return "braket"

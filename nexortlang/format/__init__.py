@@ -1,0 +1,1 @@
+"""The formatter: one layout for every program, its meaning untouched."""
