@@ -71,6 +71,8 @@ def _command(arguments: Arguments, console: Console) -> int:
             return _core(arguments, console)
         case "simulate" | "verify":
             return _experiment(arguments, console)
+        case "fmt":
+            return _fmt(arguments, console)
         case "explain":
             console.answer(lesson_of(arguments.target, console.width))
         case "help":
@@ -139,6 +141,14 @@ def _experiment(arguments: Arguments, console: Console) -> int:
         return _refuse(found.diagnostics, console)
     console.complain(found.diagnostics)
     return _status(found.diagnostics)
+
+
+def _fmt(arguments: Arguments, console: Console) -> int:
+    from nexortlang.cli_fmt import fmt
+
+    found = fmt(arguments, console)
+    console.complain(found.diagnostics)
+    return _status(found.diagnostics) or int(arguments.check and found.changes)
 
 
 def lesson_of(code: str, width: int) -> str:

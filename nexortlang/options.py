@@ -18,7 +18,7 @@ from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.report.console import ColorChoice
 from nexortlang.settings import DEFAULT_MAX_STEPS
 
-Command = Literal["run", "check", "core", "simulate", "verify", "explain", "repl", "help", "version"]
+Command = Literal["run", "check", "core", "simulate", "verify", "fmt", "explain", "repl", "help", "version"]
 Dtype = Literal["float64", "float32"]
 _WITH_FILE = ("check", "core", "simulate", "verify")
 _ONLY_FOR = {
@@ -27,11 +27,12 @@ _ONLY_FOR = {
     "seeds": ("simulate", "verify"),
     "dtype": ("simulate", "verify"),
     "plot": ("verify",),
+    "check": ("fmt",),
+    "diff": ("fmt",),
 }
 """Options that only some commands have."""
 LATER = {
     "derive": "the derivation in bra-ket notation",
-    "fmt": "the formatter",
     "lsp": "the language server",
 }
 """Subcommands of later versions, and what they will do."""
@@ -44,6 +45,7 @@ Tensor Programs, run at infinite width.
   nexort core FILE       print the core program, itself valid .nxt
   nexort simulate FILE   run it at finite width, several times
   nexort verify FILE     compare its limit with runs at growing widths
+  nexort fmt FILE…       lay it out anew, its meaning untouched
   nexort explain [CODE]  the lesson behind a diagnostic, or the list of all
   nexort [repl]          type a program line by line
 
@@ -57,7 +59,7 @@ Exit status: 0 done; 1 the program is wrong, an assert or a verify failed; 2 the
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """One command. `target` is its file or code ("" for none), `settings` what --set gave, in order."""
+    """One command. `target` is its file or code ("" for none), `files` all those of fmt; `settings` what --set gave, in order."""
 
     command: Command
     target: str = ""
@@ -74,6 +76,9 @@ class Arguments:
     seeds: int | None = None
     dtype: Dtype = "float64"
     plot: str = ""
+    files: tuple[str, ...] = ()
+    check: bool = False
+    diff: bool = False
 
 
 def read_arguments(words: Sequence[str]) -> Arguments:
@@ -106,6 +111,9 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         found.seeds,
         found.dtype or "float64",
         found.plot or "",
+        tuple(names[1:]) if command == "fmt" else (),
+        bool(found.check),
+        bool(found.diff),
     )
 
 
@@ -125,7 +133,9 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             return "explain", code
         case [("check" | "core" | "simulate" | "verify") as command, file]:
             return command, file
-        case [("check" | "core" | "simulate" | "verify") as command]:
+        case ["fmt", file, *_]:
+            return "fmt", file
+        case [("check" | "core" | "simulate" | "verify" | "fmt") as command]:
             raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
         case [file]:
             return "run", file
@@ -135,7 +145,8 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             )
         case _:
             raise _bad(
-                f"expected one file, found {' '.join(names)}", _suggestion(names[0], [*_WITH_FILE, "explain", "repl"])
+                f"expected one file, found {' '.join(names)}",
+                _suggestion(names[0], [*_WITH_FILE, "fmt", "explain", "repl"]),
             )
 
 
@@ -219,6 +230,8 @@ def _parser() -> _Parser:
         help="simulate, verify: the numbers to compute with (default float64)",
     )
     add("--plot", metavar="FILE", help="verify: convergence as an .svg picture")
+    add("--check", action="store_const", const=True, help="fmt: write nothing; exit status 1 if a file would change")
+    add("--diff", action="store_const", const=True, help="fmt: write nothing; print what would change")
     add("--quiet", action="store_true", help="no report, no progress, no warnings: errors and the exit status only")
     add(
         "--color",

@@ -22,7 +22,7 @@ ORDER = """
     source
     diagnostics
     syntax reading
-    check
+    check format
     entrywise
     core
     files elaborate
@@ -34,7 +34,7 @@ ORDER = """
     experiments
     api
     options setvalues
-    cli cli_finite repl
+    cli cli_finite cli_fmt repl
     __main__
 """
 LAYER = {name: i for i, line in enumerate(ORDER.strip().splitlines()) for name in line.split()}

@@ -8,7 +8,8 @@ LESSONS: dict[str, Lesson] = {
     "NX501": Lesson(
         "a file cannot be read or written",
         "The file named does not exist, is a folder, may not be read, or is far too large for a program (more than 50 MB). Names are "
-        "relative: the program's to the folder you are in, a module's to the folder of the program.",
+        "relative: the program's to the folder you are in, a module's to the folder of the program. nexort fmt replaces files: it "
+        "needs the right to write the file and its folder, and leaves read-only files alone.",
         "",
         "",
     ),

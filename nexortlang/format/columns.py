@@ -16,6 +16,7 @@ from nexortlang.format.words import INDENT, MOST_EMPTY_LINES, Item, Word
 from nexortlang.syntax.table import table
 
 _COMMENT_GAP = 2
+_MOST_ROUNDS = 10  # then nothing is aligned
 
 
 @dataclass(slots=True, eq=False)
@@ -151,27 +152,36 @@ _Group = tuple[_Place, list[_Cell]]
 
 
 def _align(rows: Sequence[Row]) -> None:
-    """Pad the words of each group to one column; from left to right, so that padding moves what is yet to be aligned."""
-    for place, cells in sorted(_groups(rows), key=lambda group: (group[0].column, group[0].starts)):
-        columns = [cell.row.place(cell.k) + (0 if place.starts else cell.width) for cell in cells]
-        for cell, column in zip(cells, columns, strict=True):
-            cell.word.pad = max(columns) - column
-            cell.word.at += cell.word.pad
-            cell.row.placed = cell.k + 1
+    """Pad the words of each group to one column, by the least padding that does so for all groups.
+
+    What comes out satisfies what is asked of it the next time, with no less padding: formatting again changes nothing.
+    """
+    groups = [(place, cells) for place, cells in _groups(rows) if any(c.word.gap > c.word.space for c in cells)]
+    groups.sort(key=lambda group: (group[0].column, group[0].starts))  # padding moves what stands right of it
+    for _ in range(_MOST_ROUNDS):
+        is_moved = [_pad(place, cells) for place, cells in groups]
+        for row in rows:
+            row.placed = 0
+        if not any(is_moved):
+            return
+    for _, cells in groups:
+        for cell in cells:
+            cell.word.pad = 0
+
+
+def _pad(place: _Place, cells: Sequence[_Cell]) -> bool:
+    """Bring the words of one group to one column; whether any had to move."""
+    columns = [cell.row.place(cell.k) + (0 if place.starts else cell.width) for cell in cells]
+    target = max(columns)
+    for cell, column in zip(cells, columns, strict=True):
+        cell.word.pad += target - column
+        cell.word.at += target - column
+        cell.row.placed = cell.k + 1
+    return min(columns) < target
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[_Group]:
-    """Each word at most once: it belongs to the largest group that it could belong to."""
-    taken: set[int] = set()
-    for place, cells in sorted(_candidates(rows), key=lambda group: -len(group[1])):
-        free = [cell for cell in cells if id(cell.word) not in taken]
-        if len(free) > 1 and any(cell.word.gap > cell.word.space for cell in free):
-            taken.update(id(cell.word) for cell in free)
-            yield place, free
-
-
-def _candidates(rows: Sequence[Row]) -> Iterator[_Group]:
-    """What stands at one place on neighbouring lines."""
+    """What stands at one place on neighbouring lines; a number may stand below one number by its start, below another by its end."""
     standing: dict[_Place, list[_Cell]] = {}
     for above, row in pairwise([None, *rows, None]):
         below: dict[_Place, list[_Cell]] = {}
@@ -180,7 +190,7 @@ def _candidates(rows: Sequence[Row]) -> Iterator[_Group]:
             for place, cell in _cells(row):
                 below[place] = standing.pop(place, []) if near else []
                 below[place].append(cell)
-        yield from standing.items()
+        yield from ((place, cells) for place, cells in standing.items() if len(cells) > 1)
         standing = below
 
 
@@ -196,7 +206,7 @@ def _cells(row: Row) -> Iterator[tuple[_Place, _Cell]]:
             width = len(word.text) + (len(number.text) + number.space if number is not word else 0)
             kind = word.kind if word.after_operand or word.kind in reserved else "operand"
             yield _Place(word.column, True, kind), _Cell(row, k, width)
-            if is_number:
+            if is_number and (number is word or number.gap == 0):
                 yield _Place(number.column + len(number.text), False, "number"), _Cell(row, k, width)
 
 
