@@ -23,8 +23,8 @@ from nexortlang.report import json
 from nexortlang.report.console import Console, Progress, write
 from nexortlang.settings import RECURSION_LIMIT
 
-_COMMAND_LINE = frozenset({"NX112", "NX507", "NX508"})
-"""Codes of mistakes that stand in the command line, not in the program."""
+_COMMAND_LINE = frozenset({"NX112", "NX507", "NX508", "NX509"})
+"""Codes of mistakes that stand in the command line, or in what is installed, not in the program."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -84,6 +84,9 @@ def _command(arguments: Arguments, console: Console) -> int:
 
             _one_thread_per_product()
             repl(_request(arguments), console)
+        case "lsp":
+            _one_thread_per_product()
+            _language_server(console)
     return 0
 
 
@@ -163,6 +166,21 @@ def lesson_of(code: str, width: int) -> str:
             Diagnostic("NX507", f"there is no diagnostic {code}", hint="nexort explain, alone, lists all of them")
         )
     return lesson(wanted, LESSONS[wanted], width)
+
+
+def _language_server(console: Console) -> None:
+    """Serves one editor, until it leaves. NX509 without pygls."""
+    try:
+        from nexortlang.lsp.server import serve
+    except ImportError:
+        message = "the language server needs pygls 2, which is not installed"
+        raise NexortError(Diagnostic("NX509", message, hint="pip install 'nexort[lsp]'")) from None
+    if sys.stdin is None or sys.stdout is None or sys.stdin.isatty():
+        console.note(
+            "nexort lsp talks to an editor over standard input and output; docs/editors.md says how to set it up"
+        )
+    if sys.stdin is not None and sys.stdout is not None:
+        serve()
 
 
 # ---------------------------------------------------------------------------- what commands share

@@ -18,7 +18,7 @@ from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.report.console import ColorChoice
 from nexortlang.settings import DEFAULT_MAX_STEPS
 
-Command = Literal["run", "check", "core", "simulate", "verify", "fmt", "explain", "repl", "help", "version"]
+Command = Literal["run", "check", "core", "simulate", "verify", "fmt", "explain", "repl", "lsp", "help", "version"]
 Dtype = Literal["float64", "float32"]
 _WITH_FILE = ("check", "core", "simulate", "verify")
 _ONLY_FOR = {
@@ -29,11 +29,11 @@ _ONLY_FOR = {
     "plot": ("verify",),
     "check": ("fmt",),
     "diff": ("fmt",),
+    "stdio": ("lsp",),
 }
 """Options that only some commands have."""
 LATER = {
     "derive": "the derivation in bra-ket notation",
-    "lsp": "the language server",
 }
 """Subcommands of later versions, and what they will do."""
 
@@ -48,6 +48,7 @@ Tensor Programs, run at infinite width.
   nexort fmt FILE…       lay it out anew, its meaning untouched
   nexort explain [CODE]  the lesson behind a diagnostic, or the list of all
   nexort [repl]          type a program line by line
+  nexort lsp             the language server, which editors start
 
 FILE is - for standard input; a file whose name is a command is reached as ./check.
 """
@@ -131,6 +132,8 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             return "explain", ""
         case ["explain", code]:
             return "explain", code
+        case ["lsp"]:
+            return "lsp", ""
         case [("check" | "core" | "simulate" | "verify") as command, file]:
             return command, file
         case ["fmt", file, *_]:
@@ -139,14 +142,13 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
         case [file]:
             return "run", file
-        case [word, *_] if word in (*_WITH_FILE, "explain", "repl"):
-            raise _bad(
-                f"`nexort {word}` takes {'one file' if word in _WITH_FILE else 'one code'}, found {' '.join(names[1:])}"
-            )
+        case [word, *_] if word in (*_WITH_FILE, "explain", "repl", "lsp"):
+            wanted = "one file" if word in _WITH_FILE else "no file" if word == "lsp" else "one code"
+            raise _bad(f"`nexort {word}` takes {wanted}, found {' '.join(names[1:])}")
         case _:
             raise _bad(
                 f"expected one file, found {' '.join(names)}",
-                _suggestion(names[0], [*_WITH_FILE, "fmt", "explain", "repl"]),
+                _suggestion(names[0], [*_WITH_FILE, "fmt", "explain", "repl", "lsp"]),
             )
 
 
@@ -232,6 +234,7 @@ def _parser() -> _Parser:
     add("--plot", metavar="FILE", help="verify: convergence as an .svg picture")
     add("--check", action="store_const", const=True, help="fmt: write nothing; exit status 1 if a file would change")
     add("--diff", action="store_const", const=True, help="fmt: write nothing; print what would change")
+    add("--stdio", action="store_const", const=True, help=argparse.SUPPRESS)  # as many editors start a server
     add("--quiet", action="store_true", help="no report, no progress, no warnings: errors and the exit status only")
     add(
         "--color",

@@ -80,7 +80,7 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"nexort {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["derive", "lsp"])
+@pytest.mark.parametrize("command", ["derive"])
 def test_commands_of_later_versions(capsys: pytest.CaptureFixture[str], command: str) -> None:
     assert main([command, FIRST, "--width", "1024", "--seeds", "10", "--latex"]) == 2
     err = capsys.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from random import Random
 
@@ -11,14 +12,17 @@ from hypothesis import strategies as st
 from random_mutations import mutated
 from random_programs import programs
 
+from nexortlang.diagnostics import Fix, NexortError
 from nexortlang.editor.analysis import Analysis, analyse, read
 from nexortlang.editor.completion import Candidate, Signature, complete, signature_help
 from nexortlang.editor.files import OpenFiles
+from nexortlang.editor.formatting import format_edits
 from nexortlang.editor.hover import Hover, hover
 from nexortlang.editor.navigation import Refused, definition, references, rename
 from nexortlang.editor.outline import inlay_hints, outline
 from nexortlang.editor.vocabulary import BUILTINS, KEYWORDS, LAWS, STATEMENT_WORDS
 from nexortlang.elaborate.program import elaborate
+from nexortlang.format.formatter import formatted
 from nexortlang.source import Source
 from nexortlang.syntax import words
 from nexortlang.syntax.parser import parse
@@ -250,10 +254,14 @@ def test_a_definition_that_may_read_the_files_name_shares_it() -> None:
 # ---------------------------------------------------------------------------- renaming
 
 
-def changed(text: str, known: Analysis, offset: int, name: str) -> str:
-    for fix in sorted(rename(known, offset, name), key=lambda f: -f.span.start):
+def with_changes(text: str, fixes: Sequence[Fix]) -> str:
+    for fix in sorted(fixes, key=lambda f: -f.span.start):
         text = text[: fix.span.start] + fix.text + text[fix.span.end :]
     return text
+
+
+def changed(text: str, known: Analysis, offset: int, name: str) -> str:
+    return with_changes(text, rename(known, offset, name))
 
 
 def meaning(text: str, folder: Path) -> tuple[list[object], list[str]]:
@@ -270,9 +278,7 @@ def test_renaming_keeps_the_meaning(file: Path) -> None:
     expected = meaning(text, file.parent)
     symbols = [s for s in known.names.symbols() if s.bindings]
     fixes = [f for k, s in enumerate(symbols) for f in rename(known, s.bindings[0].span.start, f"new_{k}")]
-    renamed = text
-    for fix in sorted(fixes, key=lambda f: -f.span.start):
-        renamed = renamed[: fix.span.start] + fix.text + renamed[fix.span.end :]
+    renamed = with_changes(text, fixes)
     assert meaning(renamed, file.parent) == expected
     assert renamed != text or not symbols
 
@@ -467,6 +473,21 @@ def test_a_table_is_read_again_when_it_has_changed(tmp_path: Path) -> None:
     assert files.load_array("x.csv") is first
     table_.write_text("1,2\n3,4\n5,6\n")
     assert files.load_array("x.csv").shape == (3, 2)
+
+
+# ---------------------------------------------------------------------------- formatting
+
+
+@settings(max_examples=30, deadline=None)
+@given(programs(6), st.randoms(use_true_random=False))
+def test_the_changes_of_formatting_are_those_of_the_formatter(text: str, rng: Random) -> None:
+    loose = "".join(c * rng.choice((1, 1, 1, 3)) if c == " " else c for c in text)
+    source = Source("a", loose)
+    try:
+        expected = formatted(source)
+    except NexortError:
+        expected = loose
+    assert with_changes(loose, format_edits(source)) == expected
 
 
 # ---------------------------------------------------------------------------- any text

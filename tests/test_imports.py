@@ -33,6 +33,7 @@ ORDER = """
     driver
     experiments
     api
+    lsp
     options setvalues
     cli cli_finite cli_fmt repl
     __main__
@@ -74,6 +75,8 @@ def test_left_never_imports_right(path: Path) -> None:
 @pytest.mark.parametrize("path", MODULES, ids=lambda p: str(p.relative_to(PACKAGE)))
 def test_only_the_given_dependencies(path: Path) -> None:
     allowed = set(sys.stdlib_module_names) | {"nexortlang", "numpy", "lark", "numba", "prompt_toolkit"}
+    if part(path) == "lsp":
+        allowed |= {"pygls", "lsprotocol"}
     outside = {name.split(".")[0] for name in imports(path)}
     assert outside <= allowed
     if "numba" in outside:

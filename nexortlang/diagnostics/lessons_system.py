@@ -64,6 +64,13 @@ LESSONS: dict[str, Lesson] = {
         "",
         "",
     ),
+    "NX509": Lesson(
+        "an optional part is not installed",
+        "nexort itself needs few other packages. What only some of its users need comes as an extra, which pip installs on request, together with the packages that it "
+        "is made with: pip install 'nexort[lsp]' for the language server.",
+        "",
+        "",
+    ),
     "NX901": Lesson(
         "a bug in nexort",
         "Something happened that should not be possible: the mistake is ours, not the program's. Set the environment variable NEXORT_DEBUG=1 "
