@@ -107,16 +107,10 @@ class Session:
         if outcome.is_wrong:
             return outcome
         program = self._elaborator.program
-        shows, assertions, unsupported = len(program.shows), len(program.assertions), len(program.unsupported)
+        shows, assertions = len(program.shows), len(program.assertions)
         outcome.diagnostics += self._elaborator.run(module.body)
         if not outcome.is_wrong:
-            new = replace(
-                program,
-                shows=program.shows[shows:],
-                assertions=program.assertions[assertions:],
-                unsupported=program.unsupported[unsupported:],
-            )
-            outcome.program = new
+            outcome.program = replace(program, shows=program.shows[shows:], assertions=program.assertions[assertions:])
             _take_limit(outcome, self._engine, self.request, progress)
         return outcome
 
@@ -133,6 +127,6 @@ def _take_limit(outcome: Outcome, engine: LimitEngine, request: Request, progres
     try:
         result = engine.run(program, Options(request.tol, request.samples, request.seed), progress)
         outcome.shown = gather(program, result)
-        outcome.diagnostics += [*program.unsupported, *verdict(program, result, request.tol)]
+        outcome.diagnostics += verdict(program, result, request.tol)
     except NexortError as error:
         outcome.diagnostics += error.diagnostics

@@ -45,7 +45,6 @@ def simulate(checked: Outcome, settings: Settings, width: int, progress: Progres
     if experiment.program is None:
         return experiment
     try:
-        experiment.diagnostics += experiment.program.unsupported
         experiment.simulation = Simulator(experiment.program, settings).simulate(width, progress)
     except NexortError as error:
         experiment.diagnostics += error.diagnostics
@@ -90,7 +89,7 @@ def _compare(
         simulator.require_memory(width)
     result = limit(program, Options(request.tol, request.samples, request.seed), progress)
     said = [d for d in verdict(program, result, request.tol) if d.code != "NX305"]  # a limit's errors are accounted for
-    experiment.diagnostics += [*program.unsupported, *said]
+    experiment.diagnostics += said
     comparer = Comparer(program, result, settings.seeds, settings.dtype)
     for width in widths:
         comparer.add(simulator.simulate(width, progress))

@@ -18,6 +18,7 @@ from nexortlang.core.program import (
     Concat,
     Const,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     InitScalar,
@@ -153,5 +154,5 @@ def evaluate(
             left, right = inputs.split(",")
             before = ["".join(names[s] for s in t.slots) for t in (x.type, y.type, v.type)]
             return np.einsum(f"{before[0]}{left},{before[1]}{right}->{before[2]}{out}", arrays[x.id], arrays[y.id])
-        case Scale(x=x, exponent=exponent):
+        case Scale(x=x, exponent=exponent) | FirstOrder(x=x, exponent=exponent):
             return arrays[x.id] * float(n) ** float(Fraction(exponent))

@@ -229,7 +229,7 @@ def examine(text: str, seed: int = 0, effort: Effort = Effort()) -> Findings:
 
 def _note_refusal(found: Findings, refusal: NexortError) -> None:
     codes = [d.code for d in refusal.diagnostics]
-    if codes[0] in ("NX301", "NX302", "NX303", "NX505"):
+    if codes[0] in ("NX301", "NX302", "NX505"):
         found.refused += codes
     else:
         found.wrong.append(f"refused by an engine: {refusal.diagnostics[0].code} {refusal.diagnostics[0].message}")

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from nexortlang.core.build import is_zero
 from nexortlang.core.dependencies import reachable
-from nexortlang.core.program import Concat, Const, Map, MatMul, Reduce, Scale, Value, operands
+from nexortlang.core.program import Concat, Const, FirstOrder, Map, MatMul, Reduce, Value, operands
 from nexortlang.entrywise.ops import OPS
 
 
@@ -29,7 +29,7 @@ def _gaps(values: Iterable[Value]) -> Iterator[float]:
                 for a in operands(v)
                 if a.type.power < v.type.power and not is_zero(a)
             )
-        elif isinstance(v, Scale) and v.type.power != v.x.type.power + v.exponent:
+        elif isinstance(v, FirstOrder):
             yield 0.5  # of order 1 by a cancellation that types do not see
 
 

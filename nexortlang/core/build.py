@@ -22,6 +22,7 @@ from nexortlang.core.program import (
     Concat,
     Const,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     InitScalar,
@@ -113,7 +114,8 @@ def einsum_shape(spec: str, a: Shape, b: Shape) -> Shape:
 class Builder:
     """Appends instructions to a program. `span`, settable by the caller, is stamped on what is built.
 
-    `memo[pass][key]` is where passes over values remember what they have found (values are immutable and never removed).
+    `memo[pass][key]` is where passes over values remember what they have found (values are immutable and never removed). `has_lower_terms`: whether
+    there is a sum of terms of several powers of n or a first order, so that leading parts may be other values.
     """
 
     def __init__(self, program: Program | None = None) -> None:
@@ -126,6 +128,7 @@ class Builder:
         self._constants: set[int] = set()
         self._of_constants: set[int] = set()
         self._written: dict[int, Value] = {}
+        self.has_lower_terms = False
 
     # -- sources
 
@@ -178,6 +181,8 @@ class Builder:
             return self._renamed_back(lambda *low: self.map(op, *low), args, away)
         shape = np.broadcast_shapes(*(a.type.shape for a in args))
         t = Type(join_axes(a.type for a in args), shape, map_power(op, args))
+        if OPS[op].power == "largest":
+            self._note_lower_terms(args)
         key = ("map", op, *(a.id for a in args))
         return self._share(key, lambda: Map(type=t, op=op, args=args))
 
@@ -250,6 +255,7 @@ class Builder:
         axes = join_axes(a.type for a in args)
         live = [a.type.power for a in args if not is_zero(a)]
         t = Type(axes, (sum(prod(a.type.shape) for a in args),), max(live, default=Fraction(0)))
+        self._note_lower_terms(args)
         return self._share(("concat", *(a.id for a in args)), lambda: Concat(type=t, args=tuple(args)))
 
     def reduce(self, op: str, x: Value, axis: int) -> Value:
@@ -283,10 +289,14 @@ class Builder:
         t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
         return self._share(("scale", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
 
-    def of_order_1(self, x: Value, exponent: Fraction) -> Value:
-        """n^exponent · x where that is known to be of order 1 although the types cannot tell."""
-        t = Type(x.type.axes, x.type.shape)
-        return self._share(("order 1", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
+    def first_order(self, x: Value, exponent: Fraction, limit: Value | None) -> Value:
+        """n^exponent · x of order 1, with its limit (None: 0); see elaborate.first_order for when that is so."""
+        if not x.type.is_scalar:
+            raise TypeRuleError(f"a first order of {x.type}")
+        self.has_lower_terms = True
+        t = Type((), x.type.shape)
+        key = ("first order", x.id, exponent)
+        return self._share(key, lambda: FirstOrder(type=t, x=x, exponent=exponent, limit=limit))
 
     def label(self, value: Value, name: str) -> None:
         """Gives a value without a name one, for printing: the only field that may change after a value is built."""
@@ -351,6 +361,10 @@ class Builder:
         low = build(*(self.rename(a, away) for a in args))
         back = {k: slot for slot, k in away.items()}
         return self.rename(low, {k: back[k] for k in low.type.slots})
+
+    def _note_lower_terms(self, args: Sequence[Value]) -> None:
+        if args[0].type.power != args[-1].type.power or len({a.type.power for a in args}) > 1:
+            self.has_lower_terms = True
 
     def _share(self, key: Hashable, make: Callable[[], Value]) -> Value:
         found = self._shared.get(key)

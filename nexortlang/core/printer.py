@@ -21,6 +21,7 @@ from nexortlang.core.program import (
     Concat,
     Const,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     InitScalar,
@@ -184,7 +185,7 @@ class _Printer:
                 return f"{op}({self._atom(x, letters)}, axis={axis})"
             case Einsum():
                 return self._einsum(v, letters)
-            case Scale(x=x, exponent=exponent):
+            case Scale(x=x, exponent=exponent) | FirstOrder(x=x, exponent=exponent):
                 return f"{_power_of(self._n, exponent)} * {self._atom(x, letters)}"
             case _:
                 raise AssertionError(f"{type(v).__name__} is no expression")

@@ -14,12 +14,12 @@ A sum has its largest term's power; in the limit, terms of lower power vanish. A
 
 The whole grammar:
 
-    v ::= Const | InitVector | InitScalar | MatMul(W, v) | Map(op, v…) | Avg(v) | Inner(spec, v, v) | Fluctuation(v)
+    v ::= Const | InitVector | InitScalar | MatMul(W, v) | Map(op, v…) | Avg(v) | Inner(spec, v, v) | Fluctuation(v) | FirstOrder(v)
         | Rename(v) | Gather(v) | Concat(v…) | Reduce(op, v) | Einsum(spec, v, v) | Scale(v)
 
 Const, InitVector, InitScalar, MatMul, Map, Avg and Rename are the paper's instructions (Map is Nonlin). The others act on finite axes (Gather,
 Concat, Reduce, Einsum), are a fused common case (Inner = Avg of an Einsum), multiply by a power of n (Scale), or name
-the Gaussian limit of a centred sum (Fluctuation).
+the Gaussian limit of a centred sum (Fluctuation), or multiply what is small by a power of n that brings it back (FirstOrder).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from nexortlang.diagnostics import Diagnostic
 from nexortlang.source import Span
 
 Shape: TypeAlias = tuple[int, ...]
@@ -191,6 +190,19 @@ class Fluctuation(_Value):
 
 
 @dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
+class FirstOrder(_Value):
+    """n^exponent · x, of order 1 although its nominal power is p, 0 < p ≤ 1/2 (scalars only).
+
+    The leading part of x cancels, or is a centred Gaussian functional; what is smaller by n^(-p) in what x was computed from has moved x by
+    n^(-p). `limit`, another core value, is what the limit engine computes for it; None is 0 (THEORY.md §4, neural tangent limit).
+    """
+
+    x: Value
+    exponent: Fraction
+    limit: Value | None
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True, repr=False)
 class Rename(_Value):
     """Other slots for x's axes, as (old, new) pairs for all of them."""
 
@@ -251,6 +263,7 @@ Value: TypeAlias = (
     | Avg
     | Inner
     | Fluctuation
+    | FirstOrder
     | Rename
     | Gather
     | Concat
@@ -308,7 +321,7 @@ class Assertion:
 class Program:
     """`values` in program order: operands come first. `widths` in order of declaration; the first is n.
 
-    `unsupported`: what a right program asks for and the limit engine does not compute (NX303); it is said when the program is run.
+    `limits`: by id, what the limit engine computes for a shown or asserted value, where that is another one (`limit_of`).
     """
 
     widths: list[Width] = field(default_factory=list)
@@ -316,4 +329,8 @@ class Program:
     values: list[Value] = field(default_factory=list)
     shows: list[Show] = field(default_factory=list)
     assertions: list[Assertion] = field(default_factory=list)
-    unsupported: list[Diagnostic] = field(default_factory=list)
+    limits: dict[int, Value] = field(default_factory=dict)
+
+    def limit_of(self, v: Value) -> Value:
+        """The value whose limit is that of a shown or asserted one: its leading part."""
+        return self.limits.get(v.id, v)

@@ -71,6 +71,13 @@ INSTRUCTIONS: tuple[Instruction, ...] = (
         "m^(−1/2) Σ_α x_α, m the size of the width",
         "Gaussian scalars, jointly, of mean 0 and covariance E |x⟩|x'⟩.",
     ),
+    Instruction(
+        "FirstOrder",
+        "scalar x of power p, exponent, its limit",
+        "scalar",
+        "n^exponent x, of order 1 because the leading part of x cancels or is a centred Gaussian functional",
+        "the Gaussian functional, and to first order what the terms that are n^(-p) smaller make of x.",
+    ),
     Instruction("Rename", "value", "the value on other slots", "x[i] as x[j]", "another independent copy of |x⟩."),
     Instruction(
         "Gather",

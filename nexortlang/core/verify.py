@@ -17,6 +17,7 @@ from nexortlang.core.program import (
     Concat,
     Const,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     InitScalar,
@@ -106,6 +107,11 @@ def infer(v: Value) -> Type:
             return Type((), einsum_shape(spec, x.type.shape, y.type.shape), x.type.power + y.type.power)
         case Fluctuation(x=x):
             _require(x.type.is_vector and x.type.power == 0, f"a fluctuation of {x.type}")
+            return Type((), x.type.shape)
+        case FirstOrder(x=x, exponent=exponent, limit=limit):
+            p = x.type.power + exponent
+            _require(x.type.is_scalar and ZERO < p <= Fraction(1, 2), f"a first order of {x.type}, n^{exponent} of it")
+            _require(limit is None or limit.type == Type((), x.type.shape), "a limit of another type")
             return Type((), x.type.shape)
         case Rename(x=x, slots=slots):
             new = dict(slots)

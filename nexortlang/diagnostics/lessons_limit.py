@@ -25,21 +25,6 @@ LESSONS: dict[str, Lesson] = {
         wrong="width n\nx[n] ~ normal(0, 1)\nshow sign(avg(x))\n",
         right="width n\nx[n] ~ normal(1, 1)\nshow sign(avg(x))\n",
     ),
-    "NX303": Lesson(
-        title="The limit engine does not compute this yet",
-        why=(
-            "The program is right, and is checked in full, but this version has no limit for what it asks: outputs sqrt(n) * <v|x> that have been "
-            "trained, in the tangent regime. Train <v|x> instead, where features move, or ask for the kernel that governs the tangent regime, ntk(f)."
-        ),
-        wrong=(
-            "width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\n"
-            "U -= grad((f - 1)^2 / 2, U)\nshow sqrt(n) * <v|tanh(U @ [1, 2])>\n"
-        ),
-        right=(
-            "width n\nU[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(U @ [1, 2])>\n"
-            "show cov(f)\nshow ntk(f)\n"
-        ),
-    ),
     "NX304": Lesson(
         title="An assert failed",
         why=(

@@ -17,6 +17,7 @@ from nexortlang.core.program import (
     Avg,
     Concat,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     Inner,
@@ -69,7 +70,7 @@ def contribution(algebra: AdjointAlgebra, u: Value, k: int, a: Adjoint) -> Adjoi
             return spread if op == "sum" else algebra.times(spread, extremes(algebra, u, x, axis, after))
         case MatMul():
             return matmul_operand(algebra, u, a)
-        case Scale(exponent=exponent):
+        case Scale(exponent=exponent) | FirstOrder(exponent=exponent):
             return Adjoint(a.exponent + exponent, a.coefficient, a.body)
         case _:
             raise AssertionError(f"{type(u).__name__} has no operands")

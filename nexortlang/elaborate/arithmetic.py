@@ -7,6 +7,7 @@ what enters a nonlinearity has power 0. Powers of n are kept outermost (Scale), 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -17,6 +18,7 @@ from nexortlang.diagnostics import Label
 from nexortlang.elaborate import fluctuations, operators
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, kind_text, mend_text, power_text, shape_text
+from nexortlang.elaborate.first_order import ObstacleError, brought_back
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import NO_POWER, At, ConstVal, Indexed, Surface, is_core
 from nexortlang.entrywise.ops import OPS
@@ -92,19 +94,16 @@ def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
     if not v.type.is_scalar or cx.trace is not None:
         return cx.builder.scale(v, exponent)
     result = fluctuations.scaled(cx.builder, v, exponent)
-    if result.type.power == Fraction(1, 2) and cx.has_tangents:
-        return _tangent_output(cx, v, exponent)
-    return result
+    return _of_order_1(cx, v, exponent) if result.type.power > 0 else result
 
 
-def _tangent_output(cx: Context, v: Value, exponent: Fraction) -> Value:
-    """An output √n⟨v|x⟩ after an update that is smaller by √n: v and x have moved by tangents, and it is of order 1, by tangents.
-
-    The limit engine has no tangents yet: what is shown of it is reported as such (elaborate.output).
-    """
-    result = cx.builder.of_order_1(v, exponent)
-    cx.claims.add(result.id)
-    return result
+def _of_order_1(cx: Context, v: Value, exponent: Fraction) -> Value:
+    """n^exponent · v, as a first order where a power of n up to √n brings back what is small in it."""
+    b = cx.builder
+    if v.type.is_scalar and 0 < v.type.power + exponent <= Fraction(1, 2):
+        with suppress(ObstacleError):
+            return b.rewritten(brought_back(b, v, exponent), v, exponent=exponent)
+    return b.scale(v, exponent)
 
 
 # ---------------------------------------------------------------------------- checks
@@ -321,7 +320,7 @@ def apply_op(cx: Context, op: str, args: Sequence[Value], shape: tuple[int, ...]
         case "mul" | "div":
             (x, p), (y, q) = peel(args[0]), peel(args[1])
             return rescale(cx, _product(cx, op, x, y, shape), p + q if op == "mul" else p - q)
-        case "neg" | "abs":
+        case "neg" | "abs" | "stop":
             x, p = peel(args[0])
             return rescale(cx, b.map(op, x), p)
         case "sqrt":
@@ -347,7 +346,7 @@ def _sum(cx: Context, op: str, x: Value, y: Value, shape: tuple[int, ...]) -> Va
     (inner_x, p), (inner_y, q) = peel(x), peel(y)
     if p and p == q:
         return rescale(cx, b.map(op, inner_x, inner_y), p)
-    return b.map(op, x, y)
+    return _of_order_1(cx, b.map(op, x, y), NO_POWER)
 
 
 def _is_droppable(cx: Context, v: Value) -> bool:

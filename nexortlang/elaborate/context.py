@@ -107,13 +107,10 @@ class Context:
     states: dict[object, dict[str, Variable]] = field(default_factory=dict)
     statements: dict[object, int] = field(default_factory=dict)
     memo_random: dict[int, bool] = field(default_factory=dict)
-    claims: set[int] = field(default_factory=set)
-    memo_claims: dict[int, bool] = field(default_factory=dict)
     targets: dict[Span, frozenset[str]] = field(default_factory=dict)
     parameters: set[int] = field(default_factory=set)
     loop_spans: list[Span] = field(default_factory=list)
-    has_fluctuation: bool = False
-    has_tangents: bool = False
+    output_power: Fraction = Fraction(0)
     scanned: int = 0
 
     # -- names

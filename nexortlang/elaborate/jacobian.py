@@ -26,6 +26,7 @@ from nexortlang.core.program import (
     Concat,
     Const,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     InitScalar,
@@ -87,12 +88,12 @@ def leaves(b: Builder, f: Value, wanted: Collection[Root]) -> list[Leaf]:
         if isinstance(v, InitVector | InitScalar):
             found.append(Leaf(v, tuple(own)))
             continue
-        total = _merged(algebra, own, v)
+        total = merged(algebra, own, v)
         if isinstance(v, MatMul) and v.matrix in wanted:
             found.append(Leaf(v, (total,)))
         for k, operand in enumerate(operands(v)):
             if operand.id in matters:
-                for part in _contributions(algebra, v, k, total):
+                for part in contributions(algebra, v, k, total):
                     if operand.id not in parts:
                         values[operand.id], parts[operand.id] = operand, []
                         heappush(pending, -operand.id)
@@ -135,7 +136,7 @@ def taken(b: Builder, v: Value, index: np.ndarray) -> Value:
     return b.gather(v, index)
 
 
-def _made(outputs: np.ndarray, entries: np.ndarray, exponent: Fraction, body: Value) -> Jacobian:
+def made(outputs: np.ndarray, entries: np.ndarray, exponent: Fraction, body: Value) -> Jacobian:
     """With the power of n of the body pulled out."""
     if isinstance(body, Scale):
         return Jacobian(outputs, entries, exponent + body.exponent, body.x)
@@ -145,7 +146,7 @@ def _made(outputs: np.ndarray, entries: np.ndarray, exponent: Fraction, body: Va
 # ---------------------------------------------------------------------------- sums
 
 
-def _merged(algebra: AdjointAlgebra, parts: Sequence[Jacobian], v: Value) -> Jacobian:
+def merged(algebra: AdjointAlgebra, parts: Sequence[Jacobian], v: Value) -> Jacobian:
     """The sum of parts, every pair once and in order."""
     b, size = algebra.b, prod(v.type.shape)
     top = max(part.exponent for part in parts)
@@ -159,7 +160,7 @@ def _merged(algebra: AdjointAlgebra, parts: Sequence[Jacobian], v: Value) -> Jac
     else:
         all_keys = np.concatenate([keys for keys, _ in sums])
         keys, body = _sorted(b, all_keys, b.concat(_with_equal_axes(algebra, [body for _, body in sums])))
-    return _made(keys // max(size, 1), keys % max(size, 1), top, body)
+    return made(keys // max(size, 1), keys % max(size, 1), top, body)
 
 
 def _sorted(b: Builder, keys: np.ndarray, body: Value) -> tuple[np.ndarray, Value]:
@@ -191,7 +192,7 @@ def extended(algebra: AdjointAlgebra, body: Value, axes: Collection[tuple[int, W
 # ---------------------------------------------------------------------------- one instruction
 
 
-def _contributions(algebra: AdjointAlgebra, u: Value, k: int, j: Jacobian) -> Iterator[Jacobian]:
+def contributions(algebra: AdjointAlgebra, u: Value, k: int, j: Jacobian) -> Iterator[Jacobian]:
     """What u, whose Jacobian is j, contributes to that of its k-th operand."""
     b = algebra.b
     operand = operands(u)[k]
@@ -204,7 +205,7 @@ def _contributions(algebra: AdjointAlgebra, u: Value, k: int, j: Jacobian) -> It
             factor = lifted(b, slope)
             body = multiply(b, j.body, taken(b, factor, spread_index(factor.type.shape, u.type.shape)[j.entries]))
             entries = spread_index(own.shape, u.type.shape)[j.entries]
-            yield _over_lost_axes(algebra, _made(j.outputs, entries, j.exponent, body), u.type, own)
+            yield _over_lost_axes(algebra, made(j.outputs, entries, j.exponent, body), u.type, own)
         case Avg(x=x, slots=slots):
             yield sized(b, j, [w for slot, w in x.type.axes if slot in slots], MINUS_ONE)
         case Fluctuation(x=x):
@@ -229,7 +230,7 @@ def _contributions(algebra: AdjointAlgebra, u: Value, k: int, j: Jacobian) -> It
                 yield _along_axis(algebra, u, x, axis, j)
         case MatMul():
             yield _transposed(algebra, u, j)
-        case Scale(exponent=exponent):
+        case Scale(exponent=exponent) | FirstOrder(exponent=exponent):
             yield replace(j, exponent=j.exponent + exponent)
         case _:
             raise AssertionError(f"{type(u).__name__} has no operands")
@@ -239,7 +240,7 @@ def sized(b: Builder, j: Jacobian, widths: Sequence[Width], power: Fraction) -> 
     """j times (size of w)^power for each width w."""
     ratio = prod(float(w.ratio) ** float(power) for w in widths)
     body = j.body if ratio == 1 else multiply(b, b.const(ratio), j.body)
-    return _made(j.outputs, j.entries, j.exponent + power * len(widths), body)
+    return made(j.outputs, j.entries, j.exponent + power * len(widths), body)
 
 
 def _over_lost_axes(algebra: AdjointAlgebra, j: Jacobian, full: Type, own: Type) -> Jacobian:
@@ -250,13 +251,13 @@ def _over_lost_axes(algebra: AdjointAlgebra, j: Jacobian, full: Type, own: Type)
     b = algebra.b
     j = sized(
         b,
-        _made(j.outputs, j.entries, j.exponent, average(b, j.body, [s for s, _ in axes])),
+        made(j.outputs, j.entries, j.exponent, average(b, j.body, [s for s, _ in axes])),
         [w for _, w in axes],
         Fraction(1),
     )
     if j.body.type.axes:
         return j
-    return _made(j.outputs, j.entries, Fraction(0), fluctuations.scaled(b, j.body, j.exponent))
+    return made(j.outputs, j.entries, Fraction(0), fluctuations.scaled(b, j.body, j.exponent))
 
 
 def _contracted(b: Builder, u: Inner | Einsum, k: int, j: Jacobian) -> Jacobian:
@@ -282,7 +283,7 @@ def _contracted(b: Builder, u: Inner | Einsum, k: int, j: Jacobian) -> Jacobian:
     pairs = np.repeat(np.arange(len(j.entries)), count)
     other = taken(b, factors[1 - k], index(labels[1 - k], factors[1 - k].type.shape))
     body = multiply(b, taken(b, j.body, pairs), other)
-    return _made(j.outputs[pairs], index(labels[k], factors[k].type.shape), j.exponent, body)
+    return made(j.outputs[pairs], index(labels[k], factors[k].type.shape), j.exponent, body)
 
 
 def _along_axis(algebra: AdjointAlgebra, u: Reduce, x: Value, axis: int, j: Jacobian) -> Jacobian:
@@ -294,7 +295,7 @@ def _along_axis(algebra: AdjointAlgebra, u: Reduce, x: Value, axis: int, j: Jaco
     body = taken(b, j.body, pairs)
     if u.op != "sum":
         body = multiply(b, body, b.gather(extremes(algebra, u, x, axis, len(shape) - 1 - axis), entries))
-    return _made(j.outputs[pairs], entries, j.exponent, body)
+    return made(j.outputs[pairs], entries, j.exponent, body)
 
 
 def _transposed(algebra: AdjointAlgebra, u: MatMul, j: Jacobian) -> Jacobian:
@@ -304,4 +305,4 @@ def _transposed(algebra: AdjointAlgebra, u: MatMul, j: Jacobian) -> Jacobian:
     members = np.broadcast_to(u.members, shape).reshape(-1)[j.entries]
     back = b.matmul(u.matrix, members, not u.transposed, b.broadcast(body, members.shape))
     entries = spread_index(u.x.type.shape, shape)[j.entries]
-    return _made(j.outputs, entries, j.exponent + exponent, multiply(b, coefficient, back))
+    return made(j.outputs, entries, j.exponent + exponent, multiply(b, coefficient, back))

@@ -1,7 +1,7 @@
 """What a program asks for: show, assert, and an expression alone at a prompt.
 
-In: the statements. Effects: shows and assertions of the program. Guarantees: what is shown has power 0 and a limit; what the limit engine does
-not compute is not among the shows but in `Program.unsupported`.
+In: the statements. Effects: shows and assertions of the program. Guarantees: what is shown has power 0 and a limit, and where its leading part is
+another value, that one stands in `Program.limits`.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from fractions import Fraction
 from typing import Literal, TypeAlias
 
 from nexortlang.core.program import Assertion, Fluctuation, InitScalar, Show, Value, operands
-from nexortlang.diagnostics import Diagnostic
-from nexortlang.elaborate import fluctuations, matrices, operators
+from nexortlang.elaborate import first_order, fluctuations, matrices, operators
 from nexortlang.elaborate.arithmetic import (
     broadcast_shape,
     const,
@@ -26,8 +25,9 @@ from nexortlang.elaborate.arithmetic import (
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, mend_text, power_text
 from nexortlang.elaborate.expressions import evaluate
+from nexortlang.elaborate.leading import leading, zeros
 from nexortlang.elaborate.operators import Operator
-from nexortlang.elaborate.values import At, ConstVal, Nothing, is_core
+from nexortlang.elaborate.values import At, ConstVal, Nothing, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -61,27 +61,21 @@ def add_show(cx: Context, kind: Kind, name: str, at: At, span: Span) -> None:
     at = At(value, at.span, at.variable)
     _require_showable(cx, kind, at)
     shown = core(cx, value)
-    if not is_computed(cx, shown, span):
-        return
+    note_limit(cx, shown)
     statement = cx.statements.setdefault(span, len(cx.statements))
     cx.builder.program.shows.append(Show(kind, name, shown, statement, tuple(cx.loops), span))
 
 
-def is_computed(cx: Context, v: Value, span: Span) -> bool:
-    """Whether the limit engine can compute v; if not, that is noted at this place."""
-    if not _depends(v, cx.memo_claims, lambda u: u.id in cx.claims):
-        return True
-    unsupported = cx.builder.program.unsupported
-    if all(d.span != span for d in unsupported):
-        unsupported.append(
-            Diagnostic(
-                "NX303",
-                "outputs sqrt(n) * <v|x> after a training step are not computed yet",
-                span,
-                hint="the maximal update parametrization is: outputs <v|x>, updates by n * grad",
-            )
-        )
-    return False
+def note_limit(cx: Context, v: Value) -> Value:
+    """The leading part of a value, which is what the limit engine is to compute."""
+    b = cx.builder
+    if not b.has_lower_terms:
+        return v
+    with b.constants():
+        limit = leading(b, v) or zeros(b, v.type)
+    if limit is not v:
+        b.program.limits[v.id] = limit
+    return limit
 
 
 def _require_showable(cx: Context, kind: Kind, at: At) -> None:
@@ -89,7 +83,7 @@ def _require_showable(cx: Context, kind: Kind, at: At) -> None:
     sort = matrices.sort_of(value)
     if kind == "scalar":
         if sort == "array":
-            require_finite_limit(at)
+            require_finite_limit(cx, at)
             return
         hint = {
             "vector": "show dist(x) its distribution, avg(x) its mean, <x|x> its second moment",
@@ -121,7 +115,7 @@ def _require_showable(cx: Context, kind: Kind, at: At) -> None:
             *blame(at)[1:],
             hint=f"<{at.text}|{at.text}> is the second moment of its coordinates",
         )
-    require_finite_limit(at)
+    require_finite_limit(cx, at)
     if sort == "array" and not is_random(cx, core(cx, value)):
         raise error(
             "NX234",
@@ -132,7 +126,7 @@ def _require_showable(cx: Context, kind: Kind, at: At) -> None:
         )
 
 
-def require_finite_limit(at: At) -> None:
+def require_finite_limit(cx: Context, at: At) -> None:
     """What is shown has power 0."""
     if power := power_of(at.value):
         grows = "grows" if power > 0 else "vanishes"
@@ -141,8 +135,16 @@ def require_finite_limit(at: At) -> None:
             f"{at.text} {grows} like {power_text(power)} and has no limit to show",
             at.span,
             *blame(at)[1:],
-            hint=mend_text(power),
+            hint=_mended(cx, at.value, power),
         )
+
+
+def _mended(cx: Context, value: Surface, power: Fraction) -> str:
+    """The factor that mends a power of n; for a scalar up to √n too large also why it is not of order 1 by itself."""
+    factor = mend_text(power)
+    near = is_core(value) and value.type.is_scalar and 0 < power <= HALF
+    reason = first_order.why_not(cx.builder, core(cx, value), Fraction(0)) if near else ""
+    return f"{factor}; it is not of order 1 by itself: {reason}" if reason else factor
 
 
 def _is_draw(v: Value) -> bool:
@@ -152,7 +154,7 @@ def _is_draw(v: Value) -> bool:
 
 def is_random(cx: Context, v: Value) -> bool:
     """Whether a scalar stays random in the limit: it is computed from initial scalars or fluctuations."""
-    return _depends(v, cx.memo_random, _is_draw)
+    return _depends(note_limit(cx, v), cx.memo_random, _is_draw)
 
 
 def _depends(v: Value, known: dict[int, bool], origin: Callable[[Value], bool]) -> bool:
@@ -180,7 +182,7 @@ def check(cx: Context, statement: ast.Assert) -> None:
                 "NX201", f"expected a scalar or an array to compare, found {a_kind(at.value)}", at.span, *blame(at)[1:]
             )
         if not (is_core(at.value) and is_vanishing(at.value)):
-            require_finite_limit(at)
+            require_finite_limit(cx, at)
     tolerance = const(1e-3)
     operands_ = [value, target]
     if statement.tolerance is not None:
@@ -195,9 +197,9 @@ def check(cx: Context, statement: ast.Assert) -> None:
     broadcast_shape(operands_, statement.span)
     text = statement.span.text
     found, wanted = core(cx, value.value), core(cx, target.value)
-    if is_computed(cx, found, statement.span) and is_computed(cx, wanted, statement.span):
-        assertion = Assertion(found, wanted, tolerance.array, text, statement.span)
-        cx.builder.program.assertions.append(assertion)
+    for v in (found, wanted):
+        note_limit(cx, v)
+    cx.builder.program.assertions.append(Assertion(found, wanted, tolerance.array, text, statement.span))
 
 
 def expression(cx: Context, statement: ast.ExprStmt) -> None:

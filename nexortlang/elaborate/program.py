@@ -99,7 +99,7 @@ class Elaborator:
         cx = self._context
         names, ended = dict(cx.frame.names), dict(cx.frame.ended_loops)
         program = self.program
-        asked: tuple[list[Any], ...] = program.widths, program.shows, program.assertions, program.unsupported
+        asked: tuple[list[Any], ...] = program.widths, program.shows, program.assertions
         counts = [len(part) for part in asked]
         cx.diagnostics, cx.steps = [], 0
         cx.frame.targets |= gradient_targets(statements, statements)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-from nexortlang.core.program import Fluctuation, Value
+from nexortlang.core.program import FirstOrder, Fluctuation, Value
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import operators
 from nexortlang.elaborate.arithmetic import apply_op, core, fits, is_vanishing, number, power_of
@@ -100,21 +100,23 @@ def _retained(cx: Context, target: At, op: str, factor: At, span: Span) -> Opera
 # ---------------------------------------------------------------------------- powers of n
 
 
-def in_tangent_regime(cx: Context) -> bool:
-    """Whether the program has an output of the form √n⟨v|x⟩, so that changes smaller by √n still count."""
+def counts_still(cx: Context, gap: Fraction) -> bool:
+    """Whether a change that is smaller by n^(−gap) moves an output so far: √n⟨v|x⟩, or what a power of n up to √n brings back."""
     values = cx.builder.program.values
-    while not cx.has_fluctuation and cx.scanned < len(values):
-        cx.has_fluctuation = isinstance(values[cx.scanned], Fluctuation)
-        cx.scanned += 1
-    return cx.has_fluctuation
+    for v in values[cx.scanned :]:
+        if isinstance(v, Fluctuation):
+            cx.output_power = HALF
+        elif isinstance(v, FirstOrder):
+            cx.output_power = max(cx.output_power, v.x.type.power + v.exponent)
+    cx.scanned = len(values)
+    return 0 < gap <= cx.output_power
 
 
 def _require_power_of_training(cx: Context, target: At, change: At, entries: Value, span: Span) -> None:
     power = entries.type.power
     if is_vanishing(entries) or power == -1 or cx.trace is not None:
         return
-    if -1 - HALF <= power < -1 and in_tangent_regime(cx):
-        cx.has_tangents = True
+    if power < -1 and counts_still(cx, -1 - power):
         return
     declared = (Label(target.variable.span, f"{target.text} is {a_kind(target.value)}"),) if target.variable else ()
     label = Label(change.span, f"its entries are of order {_order(power)}")
@@ -148,8 +150,7 @@ def _require_own_power(cx: Context, target: At, change: At, span: Span) -> None:
     own, power = power_of(target.value), power_of(change.value)
     if power == own or any(_is_zero(at.value) for at in (target, change)):
         return
-    if own - HALF <= power < own and in_tangent_regime(cx):
-        cx.has_tangents = True
+    if power < own and counts_still(cx, own - power):
         return
     fate = "blows up" if power > own else "vanishes"
     raise error(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nexortlang.core.program import Concat, Einsum, Gather, Map, Reduce, Rename, Scale, Value
+from nexortlang.core.program import Concat, Einsum, FirstOrder, Gather, Map, Reduce, Rename, Scale, Value
 from nexortlang.entrywise.ops import OPS
 
 _WIDTH_LABELS = "ZYXWVUTSRQ"
@@ -32,7 +32,7 @@ def apply(v: Value, args: Sequence[np.ndarray], lead: int, n: int) -> np.ndarray
             return np.asarray(getattr(np, op)(args[0], axis=lead + axis))
         case Einsum(spec=spec):
             return _einsum(spec, args[0], args[1], lead)
-        case Scale(exponent=exponent):
+        case Scale(exponent=exponent) | FirstOrder(exponent=exponent):
             return np.asarray(args[0] * float(n) ** float(exponent))
         case Rename():
             return args[0]

@@ -28,8 +28,8 @@ Progress = Callable[[str], None]
 def limit(program: Program, options: Options | None = None, progress: Progress | None = None) -> LimitResult:
     """The infinite-width limit of everything shown and asserted.
 
-    Raises NexortError for an expectation that is infinite (NX301), a jump at an atom (NX302), what the engine does not compute (NX303) and
-    more memory than there is (NX505).
+    Raises NexortError for an expectation that is infinite (NX301), a jump at an atom (NX302) and more memory than there
+    is (NX505).
     """
     return LimitEngine().run(program, options or Options(), progress)
 
@@ -49,9 +49,9 @@ class LimitEngine:
         self.exact = ExactLimit()
 
     def run(self, program: Program, options: Options, progress: Progress | None = None) -> LimitResult:
-        targets = [_Target(s.kind, s.value, s.span) for s in program.shows]
+        targets = [_Target(s.kind, program.limit_of(s.value), s.span) for s in program.shows]
         for a in program.assertions:
-            targets += [_Target("scalar", a.value, a.span), _Target("scalar", a.target, a.span)]
+            targets += [_Target("scalar", program.limit_of(side), a.span) for side in (a.value, a.target)]
         answers, reached = self._answer(program, targets, options, progress)
         shown, checked = answers[: len(program.shows)], answers[len(program.shows) :]
         pairs = [

@@ -23,6 +23,7 @@ from nexortlang.core.program import (
     Concat,
     Const,
     Einsum,
+    FirstOrder,
     Fluctuation,
     Gather,
     InitScalar,
@@ -153,6 +154,8 @@ class ExactLimit:
                 return self._einsum(v)
             case Scale():
                 return self._get(v.x)
+            case FirstOrder():
+                raise AssertionError("the leading part of a program has no first orders")
             case _:
                 assert_never(v)
 
