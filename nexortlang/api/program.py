@@ -124,8 +124,7 @@ class Program:
         `tol`: the standard error to reach where sampling is needed; `samples`: so many particles instead of as many as tol asks for; `seed`: of the sampling, same
         seed, same numbers. A tolerance that is not reached is a warning (NX305) in `diagnostics`.
 
-        Raises RunError, with the results, where an assert fails (NX304) or something shown is not computed (NX303); NexortError where there is no
-        result at all: an infinite expectation (NX301), a limit that does not exist (NX302), too little memory (NX505).
+        Raises RunError, with the results, where an assert fails (NX304); NexortError where there is no result at all: an infinite expectation (NX301), a limit that does not exist (NX302), too little memory (NX505).
         """
         request = self._request(tol, samples, seed)
         checked = self._right()

@@ -169,7 +169,7 @@ class Verification(Results[Verified]):
 
 
 class RunError(NexortError):
-    """The program ran, and an assert failed (NX304) or something shown has no computed limit (NX303). `results` is what it showed nevertheless."""
+    """The program ran, and an assert failed (NX304). `results` is what it showed nevertheless."""
 
     def __init__(self, *diagnostics: Diagnostic, results: Limit | Simulation | Verification | None = None) -> None:
         super().__init__(*diagnostics)

@@ -232,4 +232,16 @@ LESSONS: dict[str, Lesson] = {
         f"{_VECTOR}show avg(sum(x))\n",
         "width n\nx[n, 4] ~ normal(0, 1)\nshow avg(sum(x, axis=0))\n",
     ),
+    "NX244": Lesson(
+        "an optimizer that sees only what vanishes",
+        "Where features do not move (updates smaller by sqrt(n), outputs sqrt(n) * <v|x>), a gradient is that of the initial weights. If it is 0 there for "
+        "every input, as it is for what lies below a weight that starts at 0, the optimizer sees only the small rest, and what a nonlinear one makes "
+        "of that is no limit: the parametrization is unfaithful.",
+        "width n\nfrom optim import sign_sgd\nU[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nw = zeros(n)\n"
+        "for t in range(2):\n    f = sqrt(n) * <v + w|tanh(U)> - sqrt(n) * stop(<v|tanh(U)>)\n    g = sqrt(n) * <w|tanh(2 * U)>\n    L = (f + g - 1)^2\n"
+        "    w -= sign_sgd(sqrt(n) * grad(L, w)) / sqrt(n)\n    U -= sign_sgd(sqrt(n) * grad(g, U)) / sqrt(n)\n    show f\n",
+        "width n\nfrom optim import sign_sgd\nU[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\n"
+        "for t in range(2):\n    f = sqrt(n) * <v|tanh(U)>\n    L = (f - 1)^2\n"
+        "    U -= sign_sgd(sqrt(n) * grad(L, U)) / sqrt(n)\n    show f\n",
+    ),
 }

@@ -100,7 +100,7 @@ def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
 def _of_order_1(cx: Context, v: Value, exponent: Fraction) -> Value:
     """n^exponent · v, as a first order where a power of n up to √n brings back what is small in it."""
     b = cx.builder
-    if v.type.is_scalar and 0 < v.type.power + exponent <= Fraction(1, 2):
+    if cx.trace is None and v.type.is_scalar and 0 < v.type.power + exponent <= Fraction(1, 2):
         with suppress(ObstacleError):
             return b.rewritten(brought_back(b, v, exponent), v, exponent=exponent)
     return b.scale(v, exponent)

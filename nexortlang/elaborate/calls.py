@@ -14,6 +14,8 @@ from nexortlang.diagnostics import Fix, Label
 from nexortlang.elaborate.arithmetic import const, fits, power_of, shape_of
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
 from nexortlang.elaborate.describe import a_kind, error, power_text
+from nexortlang.elaborate.first_order import motion
+from nexortlang.elaborate.leading import leading
 from nexortlang.elaborate.subscripts import core_axes
 from nexortlang.elaborate.trace import Optimized
 from nexortlang.elaborate.values import At, ConstVal, Function, Indexed, Nothing, Poison, Surface, Variable, is_core
@@ -111,6 +113,7 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 first = given.get(node.parameters[0].name.id)
                 gradient = At(g.value, first.span if first is not None else call.span)
                 _require_entries(function, gradient, updates, call.span)
+                _require_leading(cx, function, gradient, call.span)
                 cx.optimized = call.span, function.name, gradient
                 if cx.trace is not None and is_core(g.value) and is_core(updates):
                     cx.trace.optimized.append(Optimized(function.name, g.value, updates, call.span))
@@ -137,6 +140,19 @@ def _require_entries(function: Function, gradient: At, result: Surface, span: Sp
             f"{function.name} returns {a_kind(result)} for a gradient that is {a_kind(g)}: an optimizer gives one number for each of its entries",
             span,
             Label(gradient.span, f"{gradient.text} is {a_kind(g)}"),
+        )
+
+
+def _require_leading(cx: Context, function: Function, gradient: At, span: Span) -> None:
+    """The gradient is of the order that its type says: where its leading part is 0 throughout, it is smaller (TP IVb, faithfulness)."""
+    g, b = gradient.value, cx.builder
+    if cx.trace is None and is_core(g) and motion(b, g).gap is not None and leading(b, g) is None:
+        raise error(
+            "NX244",
+            f"{function.name} sees a gradient whose leading part is 0: {gradient.text} is of a smaller order than {power_text(g.type.power)}",
+            span,
+            Label(gradient.span, "smaller by what the updates have moved"),
+            hint="a parameter that starts at 0 stays small in the tangent regime: draw it at random, or train by updates of order 1",
         )
 
 
