@@ -98,8 +98,8 @@ def _matrix(A: Operator) -> str:
     match A.terms:
         case (core_term,) if len(core_term.factors) == 1:
             match core_term.factors[0]:
-                case Named(version=version) if version:
-                    return f"trained matrix, {version} update{'s' if version > 1 else ''}"
+                case Named(version=version) if updates := version.updates:
+                    return f"trained matrix, {updates} update{'s' if updates > 1 else ''}"
                 case Named(body=body):
                     return _matrix(body)
                 case Initial(transposed=transposed):

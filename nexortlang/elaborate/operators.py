@@ -19,11 +19,12 @@ from typing import TypeAlias
 import numpy as np
 
 from nexortlang.core.build import Builder, TypeRuleError
-from nexortlang.core.program import Const, Matrix, Shape, Value, Width
+from nexortlang.core.program import Matrix, Shape, Value, Width
 from nexortlang.elaborate.adjoints import multiply, plus
 from nexortlang.elaborate.narrowing import narrowed
 from nexortlang.elaborate.outer_values import applied, entries_product, scattered, separated
 from nexortlang.elaborate.separation import separation
+from nexortlang.elaborate.versions import Version, descent, family_factor, is_one
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,10 +40,12 @@ class Variable:
 class MatrixUse:
     """One application of a named operator: result = A @ operand, or A.T @ operand if transposed.
 
-    `members` (flat positions in the variable's family) says which member acts where; its shape broadcasts against the operand's.
+    `members` (flat positions in the variable's family) says which member acts where; its shape broadcasts against the operand's. `version` is
+    what the name stood for then.
     """
 
     variable: Variable
+    version: Version
     members: np.ndarray
     transposed: bool
     operand: Value
@@ -78,14 +81,14 @@ class Entries:
 class Named:
     """Members of the family that a variable stands for.
 
-    `body` is what they are now, of shape members.shape, before transposition; `version` counts the updates that led there.
+    `body` is what they are now, of shape members.shape, before transposition, and `version` which updates led there.
     """
 
     variable: Variable
     members: np.ndarray
     body: Operator
     transposed: bool
-    version: int = 0
+    version: Version
 
     @property
     def shape(self) -> Shape:
@@ -93,7 +96,7 @@ class Named:
 
 
 Factor: TypeAlias = Initial | Entries | Named
-Tag: TypeAlias = tuple[Variable, int]
+Tag: TypeAlias = tuple[Variable, Version]
 """A name and its version, for what must not be shared with equal values of other names and versions."""
 
 
@@ -151,7 +154,7 @@ def copy(b: Builder, A: Operator, name: str = "", is_target: bool = False) -> Op
     """A under a new name: later updates of either leave the other alone."""
     variable = Variable(name, A.shape, is_target)
     members = np.arange(prod(A.shape)).reshape(A.shape)
-    return _single(b, Named(variable, members, A, False), A.rows, A.cols)
+    return _single(b, Named(variable, members, A, False, Version()), A.rows, A.cols)
 
 
 def transpose(b: Builder, A: Operator) -> Operator:
@@ -216,9 +219,12 @@ def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Opera
     index = np.asarray(index, dtype=np.intp)
     named = _named(A)
     if named is not None and not named.transposed:
-        own = _named(B)
-        inner = own.body if own is not None and own.variable is named.variable and not own.transposed else B
-        return _updated(b, A, named, set_member(b, named.body, index, inner))
+        members, own = named.members.reshape(-1)[index], _named(B)
+        if own is None or own.variable is not named.variable or own.transposed or (own.members != members).any():
+            zero = family_factor(b, b.const(0.0), members, named.variable.shape)
+            return _updated(b, A, named, set_member(b, named.body, index, B), zero)
+        factor = descent(b, own.version, named.version)
+        return _updated(b, A, named, set_member(b, named.body, index, own.body), factor)
     rest = np.setdiff1d(np.arange(prod(A.shape)), index)
     kept = [_at(b, t, A.shape, rest) for t in A.terms] if rest.size else []
     terms = [
@@ -228,6 +234,14 @@ def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Opera
         where = index.reshape(-1)[t.positions] if t.positions is not None else index
         terms.append(replace(t, positions=where) if A.shape else t)
     return Operator(A.rows, A.cols, A.shape, tuple(terms))
+
+
+def version(A: Operator) -> Version:
+    """What a named operator stands for among the values that its name has had."""
+    named = _named(A)
+    if named is None:
+        raise TypeRuleError("the version of a matrix without a name")
+    return named.version
 
 
 def positions(A: Operator) -> np.ndarray:
@@ -247,7 +261,8 @@ def updated(b: Builder, A: Operator, value: Value) -> Operator:
 def retained(b: Builder, A: Operator, factor: Value) -> Operator:
     """A scaled (`A *= factor`), under the same name."""
     named = _required_name(b, A)
-    return _updated(b, A, named, scale(b, named.body, factor))
+    kept = family_factor(b, factor, named.members, named.variable.shape)
+    return _updated(b, A, named, scale(b, named.body, factor), kept)
 
 
 def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
@@ -261,20 +276,21 @@ def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
             variable is named.variable and factor.shape == old.shape
         ):
             rest = tuple(t for t in value.terms if t is not own[0])
-            kept = factor.body if _is_one(coefficient) else scale(b, factor.body, coefficient)
+            kept = factor.body if is_one(coefficient) else scale(b, factor.body, coefficient)
             everywhere = tuple(t for t in rest if t.positions is None)
             placed = tuple(t for t in rest if t.positions is not None)
             body = replace(kept, terms=kept.terms + placed)
             if everywhere:
                 change = Operator(old.rows, old.cols, old.shape, everywhere)
                 body = _accumulated(b, body, entries(b, change))
-            return _updated(b, old, named, body)
+            retained = family_factor(b, coefficient, named.members, named.variable.shape)
+            return _updated(b, old, replace(named, version=factor.version), body, retained)
         case _:
             return None
 
 
-def _updated(b: Builder, A: Operator, named: Named, body: Operator) -> Operator:
-    return _single(b, replace(named, body=body, version=named.version + 1), A.rows, A.cols)
+def _updated(b: Builder, A: Operator, named: Named, body: Operator, factor: Value | None = None) -> Operator:
+    return _single(b, replace(named, body=body, version=named.version.updated(factor)), A.rows, A.cols)
 
 
 def _accumulated(b: Builder, body: Operator, value: Value) -> Operator:
@@ -342,7 +358,7 @@ def _apply(b: Builder, A: Operator, x: Value, tag: Tag | None) -> Value:
 def _apply_term(b: Builder, term: Term, x: Value, tag: Tag | None) -> Value:
     for factor in reversed(term.factors):
         x = _apply_factor(b, factor, x, tag)
-    return x if _is_one(term.coefficient) else b.mul(term.coefficient, x)
+    return x if is_one(term.coefficient) else b.mul(term.coefficient, x)
 
 
 def _apply_placed(b: Builder, A: Operator, term: Term, x: Value, tag: Tag | None) -> Value | None:
@@ -368,11 +384,11 @@ def _apply_factor(b: Builder, factor: Factor, x: Value, tag: Tag | None) -> Valu
             return applied(b, value, transposed, x)
         case Named(variable, members, body, transposed, version):
             # Uses of a copy are to be told from those of the original, those after an update from those before: W₀ x is no use of W₁.
-            if tag is None and (_named(body) is not None or (variable.is_target and version)):
+            if tag is None and (_named(body) is not None or (variable.is_target and version.parent)):
                 tag = (variable, version)
             result = _apply(b, transpose(b, body) if transposed else body, x, tag)
-            key = (id(variable), members.shape, members.tobytes(), transposed, x.id, result.id)
-            b.memo["matrix uses"].setdefault(key, MatrixUse(variable, members, transposed, x, result))
+            key = (id(version), members.shape, members.tobytes(), transposed, x.id, result.id)
+            b.memo["matrix uses"].setdefault(key, MatrixUse(variable, version, members, transposed, x, result))
             return result
 
 
@@ -395,7 +411,7 @@ def entries(b: Builder, A: Operator) -> Value:
 def _term_entries(b: Builder, term: Term) -> Value:
     """Those of a term, where it adds."""
     value = reduce(partial(entries_product, b), (_factor_entries(b, f) for f in term.factors))
-    return value if _is_one(term.coefficient) else multiply(b, term.coefficient, value)
+    return value if is_one(term.coefficient) else multiply(b, term.coefficient, value)
 
 
 def _factor_entries(b: Builder, factor: Factor) -> Value:
@@ -415,17 +431,13 @@ def _single(b: Builder, factor: Factor, rows: Width, cols: Width) -> Operator:
     return Operator(rows, cols, factor.shape, (Term(b.const(1.0), (factor,)),))
 
 
-def _is_one(v: Value) -> bool:
-    return isinstance(v, Const) and bool((v.array == 1.0).all())
-
-
 def _named(A: Operator) -> Named | None:
     """The factor, if A is nothing but one named operator."""
     if len(A.terms) != 1:
         return None
     (term,) = A.terms
     match term.factors:
-        case (Named() as named,) if _is_one(term.coefficient) and term.positions is None and named.shape == A.shape:
+        case (Named() as named,) if is_one(term.coefficient) and term.positions is None and named.shape == A.shape:
             return named
         case _:
             return None

@@ -5,21 +5,24 @@ The algebra is elaborate.gradient; here a target is found by its name, at the va
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from math import prod
 
 import numpy as np
 
-from nexortlang.core.program import Const, Value
+from nexortlang.core.program import Const, Shape, Value
 from nexortlang.diagnostics import Label, NexortError
-from nexortlang.elaborate import gradient, operators, parameters, tangent_kernel
+from nexortlang.elaborate import gradient, operators, parameters, tangent_kernel, versions
+from nexortlang.elaborate.adjoints import multiply, plus
 from nexortlang.elaborate.arithmetic import entrywise, require_memory, require_numbers
 from nexortlang.elaborate.calls import Param, match_arguments
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.expressions import evaluate, finite_positions
-from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.operators import MatrixUse, Operator
 from nexortlang.elaborate.trace import Gradient, ParameterKind
 from nexortlang.elaborate.values import At, ConstVal, Surface, is_core
+from nexortlang.elaborate.versions import Version
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -52,7 +55,7 @@ def grad(cx: Context, call: ast.Call) -> Surface:
     else:
         name, at, index = finite_positions(cx, target)
     if isinstance(at.value, Operator):
-        found = _matrix(cx, value, at.value if index is None else operators.member(cx.builder, at.value, index))
+        found = _matrix(cx, value, at.value, index)
     else:
         found = _value(cx, value, at)
         found = found if index is None or found is None else cx.builder.gather(found, index)
@@ -78,8 +81,8 @@ def _independent(target: ast.Expr, at: At | None, loss: At, span: Span) -> Nexor
     )
 
 
-def _matrix(cx: Context, loss: Value, matrix: Operator) -> Value | None:
-    """The gradient with respect to a named matrix, or to members of a named family."""
+def _matrix(cx: Context, loss: Value, matrix: Operator, index: np.ndarray | None) -> Value | None:
+    """The gradient with respect to a named matrix, or to members of a named family: the newest value of the name that the loss was computed from."""
     b = cx.builder
     variable = matrix.variable
     if variable is None:
@@ -89,13 +92,38 @@ def _matrix(cx: Context, loss: Value, matrix: Operator) -> Value | None:
             b.span,
             hint="bind the expression to a name before it is applied: A = (W + W.T)/sqrt(2)",
         )
-    uses = operators.uses(b, variable)
-    found = gradient.matrix_gradient(b, loss, uses, variable.shape)
-    members = operators.positions(matrix)
+    live: dict[Version, list[MatrixUse]] = {}
+    for use in operators.uses(b, variable):
+        if gradient.depends(b, loss, use.result):
+            live.setdefault(use.version, []).append(use)
+    found, version = None, operators.version(matrix) if live else None
+    while found is None and version is not None:
+        found, version = _by_version(cx, loss, live, version, variable.shape), version.parent
+    members = operators.positions(matrix if index is None else operators.member(b, matrix, index))
     whole = np.arange(prod(variable.shape)).reshape(variable.shape)
     if found is None or np.array_equal(members, whole):
         return found
     return b.gather(found, members)
+
+
+def _by_version(
+    cx: Context, loss: Value, live: Mapping[Version, Sequence[MatrixUse]], wanted: Version, shape: Shape
+) -> Value | None:
+    """The gradient with respect to what a name was, from the uses of just that and of what updates have made of it since.
+
+    Where a program goes on under the same name the updated value is what a gradient is asked for. But an update inside of a `def` is local:
+    the name outside stays what it was, and the loss may have been computed from it by way of the update.
+    """
+    b, total = cx.builder, None
+    for version, uses in live.items():
+        factor = versions.descent(b, version, wanted)
+        part = gradient.matrix_gradient(b, loss, uses, shape) if factor is not None else None
+        if factor is None or part is None:
+            continue
+        with b.constants():
+            part = part if versions.is_one(factor) else multiply(b, factor, part)
+            total = part if total is None else plus(b, total, part)
+    return total if total is None or b.is_constant(total) else b.map("stop", total)
 
 
 def _value(cx: Context, loss: Value, at: At) -> Value | None:
