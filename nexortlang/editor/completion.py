@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
 from nexortlang.editor.analysis import Analysis, Reading, read
 from nexortlang.editor.context import OpenCall, Typing, typing_at
 from nexortlang.editor.describe import parameters, signature
-from nexortlang.editor.names import Kind, Symbol
+from nexortlang.editor.names import Kind, Scope, Symbol
 from nexortlang.editor.vocabulary import BUILTINS, KEYWORDS, LAWS, STATEMENT_WORDS
 from nexortlang.files import standard_modules
 from nexortlang.source import Source
@@ -57,30 +58,57 @@ class Signature:
 def complete(analysis: Analysis, text: str, offset: int) -> Completion:
     """The candidates at an offset of a text that may be newer than the analysis."""
     typing = typing_at(text, offset)
-    reading = _without_line(analysis, text, offset)
-    found = {c.text: c for c in reversed([*_candidates(analysis, reading, typing)])}
+    around = _around(text, offset)
+    found = {c.text: c for c in reversed([*_candidates(analysis, around, typing)])}
     ranked = sorted(found.values(), key=lambda c: (c.rank, c.text.lower(), c.text))
     return Completion(_file_start(typing) if typing.inside == "string" else typing.start, ranked)
 
 
-def _without_line(analysis: Analysis, text: str, offset: int) -> Reading:
-    """The reading of the text with a harmless statement in place of the line at the offset."""
+@dataclass(frozen=True)
+class _Around:
+    """The text without the line that is being typed."""
+
+    reading: Reading
+    place: int
+
+    @cached_property
+    def visible(self) -> dict[str, Symbol]:
+        """The symbols that the line can speak of."""
+        return self.reading.names.visible(self.place)
+
+    @property
+    def scope(self) -> Scope:
+        return self.reading.names.scope_at(self.place)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the line belongs to a definition."""
+        return self.scope is not self.reading.names.top
+
+
+def _around(text: str, offset: int) -> _Around:
+    """What stands around the line at an offset, in whose place there is a harmless statement."""
     start = text.rfind("\n", 0, offset) + 1
     end = text.find("\n", offset)
     line = text[start : end if end >= 0 else len(text)]
     indent = len(line) - len(line.lstrip(" "))
-    patched = text[:start] + (line[:indent] + "0").ljust(len(line), "0") + text[start + len(line) :]
-    return read(Source(analysis.source.name, patched))
+    return _read_around(f"{text[:start]}{line[:indent]}0{text[start + len(line) :]}", start + indent)
 
 
-def _candidates(analysis: Analysis, reading: Reading, typing: Typing) -> Iterator[Candidate]:
+@lru_cache(maxsize=4)
+def _read_around(text: str, place: int) -> _Around:
+    """Kept between two letters of one line."""
+    return _Around(read(Source("", text)), place)
+
+
+def _candidates(analysis: Analysis, around: _Around, typing: Typing) -> Iterator[Candidate]:
     first, last = typing.word(0), typing.word(-1)
     if typing.inside == "comment":
         return
     if typing.inside == "string":
         yield from _files(analysis, typing)
     elif last == ".":
-        yield from _properties(analysis, reading, typing)
+        yield from _properties(analysis, around, typing)
     elif first == "from" and "import" in (typing.word(i) for i in range(len(typing.before))):
         yield from _exports(analysis, typing)
     elif first in ("from", "import"):
@@ -97,7 +125,7 @@ def _candidates(analysis: Analysis, reading: Reading, typing: Typing) -> Iterato
     elif first == "for" and len(typing.before) == 1:
         return
     else:
-        yield from _expressions(analysis, reading, typing)
+        yield from _expressions(analysis, around, typing)
 
 
 def _after_operand(typing: Typing) -> Iterable[str]:
@@ -119,22 +147,21 @@ def _words(names: Iterable[str], rank: int = 1) -> Iterator[Candidate]:
 # ---------------------------------------------------------------------------- expressions
 
 
-def _expressions(analysis: Analysis, reading: Reading, typing: Typing) -> Iterator[Candidate]:
+def _expressions(analysis: Analysis, around: _Around, typing: Typing) -> Iterator[Candidate]:
     """Names, functions, words, and the names of a call's parameters."""
     call = typing.call() if typing.bracket == "(" else None
     if call is not None and not call.keyword and typing.word(-1) in ("(", ","):
-        yield from _arguments(analysis, reading, call)
+        yield from _arguments(analysis, around, call)
     wanted = _wanted(typing)
-    here = reading.names.scope_at(typing.offset)
-    for symbol in reading.names.visible(typing.offset).values():
+    here = around.scope
+    for symbol in around.visible.values():
         kind = _type_of(analysis, symbol)
         likely = kind.startswith(wanted) if kind else symbol.scope is here.span
         origin = analysis.origin(symbol)[1]
         detail = signature(origin.statement) if isinstance(origin.statement, ast.Def | ast.OptimizerDef) else kind
         yield Candidate(symbol.name, symbol.kind, detail, origin.doc, 0 if likely else 1)
     if typing.begins_statement:
-        inside = reading.names.scope_at(typing.offset) is not reading.names.top
-        more = ("return", "elif", "else", "state") if typing.indent or inside else ("elif", "else")
+        more = ("return", "elif", "else", "state") if typing.indent or around.is_inside else ("elif", "else")
         yield from _words((*STATEMENT_WORDS, *more), rank=2)
         return
     yield from _words(("not",), rank=3)
@@ -172,17 +199,17 @@ def _type_of(analysis: Analysis, symbol: Symbol) -> str:
     return analysis.types.get((symbol.name, symbol.kind, symbol.owner), "")
 
 
-def _arguments(analysis: Analysis, reading: Reading, call: OpenCall) -> Iterator[Candidate]:
-    node = _callee(analysis, reading, call)
+def _arguments(analysis: Analysis, around: _Around, call: OpenCall) -> Iterator[Candidate]:
+    node = _callee(analysis, around, call)
     if node is not None:
         for p in node.parameters[call.argument - len(call.names) :]:
             if p.name.id not in call.names:
                 yield Candidate(f"{p.name.id}=", "argument", f"parameter of {node.name.id}", "", 0 if p.default else 1)
 
 
-def _callee(analysis: Analysis, reading: Reading, call: OpenCall) -> ast.Def | ast.OptimizerDef | None:
+def _callee(analysis: Analysis, around: _Around, call: OpenCall) -> ast.Def | ast.OptimizerDef | None:
     """The definition that the words of a call name."""
-    symbol = reading.names.visible(call.start).get(call.function[0])
+    symbol = around.visible.get(call.function[0])
     if symbol is None:
         return None
     if len(call.function) == 2 and symbol.kind == "module":
@@ -197,8 +224,8 @@ def _callee(analysis: Analysis, reading: Reading, call: OpenCall) -> ast.Def | a
 # ---------------------------------------------------------------------------- members, modules, files
 
 
-def _properties(analysis: Analysis, reading: Reading, typing: Typing) -> Iterator[Candidate]:
-    owner = reading.names.visible(typing.offset).get(typing.word(-2))
+def _properties(analysis: Analysis, around: _Around, typing: Typing) -> Iterator[Candidate]:
+    owner = around.visible.get(typing.word(-2))
     if owner is not None and owner.kind == "module":
         yield from _members(analysis.module_of(owner))
         return
@@ -275,8 +302,8 @@ def signature_help(analysis: Analysis, text: str, offset: int) -> Signature | No
     call = typing.call() if not typing.inside else None
     if call is None:
         return None
-    reading = _without_line(analysis, text, offset)
-    node = _callee(analysis, reading, call)
+    around = _around(text, offset)
+    node = _callee(analysis, around, call)
     if node is not None:
         pieces = tuple(parameters(node))
         names = [p.name.id for p in node.parameters]
@@ -284,7 +311,7 @@ def signature_help(analysis: Analysis, text: str, offset: int) -> Signature | No
         return Signature(signature(node), pieces, active if active < len(pieces) else None, node.doc)
     name = call.function[0]
     entry = BUILTINS.get(name) or LAWS.get(name)
-    if entry is None or len(call.function) > 1 or name in reading.names.visible(call.start):
+    if entry is None or len(call.function) > 1 or name in around.visible:
         return None
     return Signature(entry.form, entry.parameters, _active(entry.parameters, call), entry.doc)
 

@@ -6,6 +6,7 @@ statement that is not finished has no tree.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -110,11 +111,22 @@ class Typing:
         return OpenCall(words, self.before[first].start, commas, keyword, tuple(names))
 
 
+_BEGINS = re.compile(rf"[ \t]*(?:{'|'.join(sorted(_STATEMENTS))})\b")
+
+
+def _statement_before(text: str, offset: int) -> int:
+    """The start of the last line up to the offset that surely begins a statement: no word needs to be read before it."""
+    start = text.rfind("\n", 0, offset) + 1
+    while start and not _BEGINS.match(text, start):
+        start = text.rfind("\n", 0, start - 1) + 1
+    return start
+
+
 def typing_at(text: str, offset: int) -> Typing:
     """The statement up to an offset. `inside` is "comment" or "string" where the offset is in one."""
     before: list[Token] = []
     depth = 0
-    for token in scan(text):
+    for token in scan(text, _statement_before(text, offset)):
         if token.start >= offset:
             break
         if token.kind == "LINE_END" and depth == 0:
