@@ -141,6 +141,18 @@ def test_rename(client: Client) -> None:
     assert "built in" in client.refusal("textDocument/prepareRename", client.at("p.nxt", 5, 21))
 
 
+def test_rename_in_files_that_are_not_open(client: Client) -> None:
+    (client.folder / "shared.nxt").write_text("const ξ1 = 1\n")
+    client.open("uses.nxt", 'import "shared.nxt" as s\nshow s.ξ1 + s.ξ1\n')
+    asked = client.at("uses.nxt", 1, 7, newName="one")
+    edit = client.request("textDocument/rename", asked)
+    places = {
+        name: sorted(span(e["range"]) for e in edit["changes"][client.uri(name)]) for name in ("shared.nxt", "uses.nxt")
+    }
+    assert places == {"shared.nxt": [(0, 6, 0, 8)], "uses.nxt": [(1, 7, 1, 9), (1, 14, 1, 16)]}
+    client.close("uses.nxt")
+
+
 def test_completion_and_signature(client: Client) -> None:
     client.open("c.nxt", PROGRAM + "y = act(")
     line = len(PROGRAM.splitlines())

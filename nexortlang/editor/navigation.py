@@ -5,11 +5,13 @@ In: an analysis and a place in its text. Out: places, and changes of the text. G
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path
 
 from nexortlang.diagnostics import Fix
 from nexortlang.editor.analysis import Analysis, Reading
-from nexortlang.editor.names import Symbol
+from nexortlang.editor.names import Member, Symbol
+from nexortlang.editor.project import Project
 from nexortlang.editor.vocabulary import BUILTINS
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -56,16 +58,20 @@ def _first(symbol: Symbol) -> Span | None:
     return symbol.bindings[0].span if symbol.bindings else None
 
 
-def references(analysis: Analysis, offset: int, *, with_bindings: bool = True) -> list[Span]:
-    """All places in this text where the symbol at an offset stands."""
+def references(
+    analysis: Analysis, offset: int, project: Project | None = None, *, with_bindings: bool = True
+) -> list[Span]:
+    """All places where the symbol at an offset stands: in this text, then in the others of the project."""
     found = target(analysis, offset)
     if found is None:
         return []
-    _, symbol, _ = found
+    reading, symbol, _ = found
     spans = [
         o.span for o in symbol.occurrences if o.span.source is analysis.source and (with_bindings or o.use != "bind")
     ]
-    return sorted({*spans, *_named(analysis, symbol)}, key=lambda s: s.start)
+    here = sorted({*spans, *_named(analysis, symbol)}, key=lambda s: s.start)
+    there = [member.span for _, member in _elsewhere(project, analysis, reading, symbol)]
+    return here + (there if reading is analysis.reading else [])
 
 
 def _named(analysis: Analysis, symbol: Symbol) -> Iterable[Span]:
@@ -77,30 +83,57 @@ def _named(analysis: Analysis, symbol: Symbol) -> Iterable[Span]:
                 yield member.span
 
 
+def _elsewhere(
+    project: Project | None, analysis: Analysis, home: Reading, symbol: Symbol
+) -> Iterator[tuple[Analysis, Member]]:
+    """Where other files than `home` speak of a name that it defines; `analysis` stands for its own file."""
+    is_parameter = symbol.kind == "parameter" and symbol.owner in home.names.top.symbols
+    if project is None or not (is_parameter or symbol is home.names.top.symbols.get(symbol.name)):
+        return
+    place = Path(home.source.name).resolve()
+    for other in project.analyses(symbol.name):
+        path = Path(other.source.name).resolve()
+        if path == place:
+            continue
+        if path == Path(analysis.source.name).resolve():
+            other = analysis
+        for member in other.names.members:
+            found = other.member(member) if member.name == symbol.name and member.kind != "module" else None
+            if found is not None and Path(found[0].source.name).resolve() == place and _same(found[1], symbol):
+                yield other, member
+
+
+def _same(a: Symbol, b: Symbol) -> bool:
+    """Whether two readings of a file mean the same symbol."""
+    return (a.name, a.kind, a.owner) == (b.name, b.kind, b.owner)
+
+
 # ---------------------------------------------------------------------------- renaming
 
 
-def renameable(analysis: Analysis, offset: int) -> Span:
+def renameable(analysis: Analysis, offset: int, project: Project | None = None) -> Span:
     """The name at an offset, if it can be given another. Raises Refused."""
-    return _own(analysis, offset)[1]
+    return _own(analysis, offset, project)[2]
 
 
-def rename(analysis: Analysis, offset: int, name: str) -> list[Fix]:
-    """The changes that give the symbol at an offset another name. Raises Refused."""
-    symbol, _ = _own(analysis, offset)
+def rename(analysis: Analysis, offset: int, name: str, project: Project | None = None) -> list[Fix]:
+    """The changes that give the symbol at an offset another name, in all files of the project. Raises Refused."""
+    home, symbol, _ = _own(analysis, offset, project)
     tokens = [t for t in scan(name) if (t.start, t.end) == (0, len(name))]
     if not tokens or tokens[0].kind != "NAME":
-        reserved = name in table().reserved
-        raise Refused(
-            f"{name} is reserved"
-            if reserved
-            else f"{name or 'nothing'} is no name: names hold letters, digits, _, ₀…₉ and ′"
-        )
+        if name in table().reserved:
+            raise Refused(f"{name} is reserved")
+        raise Refused(f"{name or 'nothing'} is no name: names hold letters, digits, _, ₀…₉ and ′")
     if name == symbol.name:
         return []
-    _require_free(analysis, symbol, name)
+    _require_free(home, symbol, name)
     changes = [Fix(o.span, f"{o.span.text} as {name}" if o.alias_due else name) for o in symbol.occurrences]
-    return changes + [Fix(span, name) for span in _named(analysis, symbol)]
+    changes += [Fix(span, name) for span in _named(home, symbol)]
+    for other, member in _elsewhere(project, analysis, home.reading, symbol):
+        local = other.names.at(member.span.start) if member.kind == "import" else None
+        keeps = local is not None and local.alias_due and local.span == member.span
+        changes.append(Fix(member.span, f"{name} as {symbol.name}" if keeps else name))
+    return changes
 
 
 def _require_free(analysis: Analysis, symbol: Symbol, name: str) -> None:
@@ -115,15 +148,19 @@ def _require_free(analysis: Analysis, symbol: Symbol, name: str) -> None:
         raise Refused(f"{name} is built in, and an index is a name without other meaning")
 
 
-def _own(analysis: Analysis, offset: int) -> tuple[Symbol, Span]:
+def _own(analysis: Analysis, offset: int, project: Project | None) -> tuple[Analysis, Symbol, Span]:
+    """The symbol at an offset, in the file that defines it, which is this one or another of the project."""
     found = target(analysis, offset)
     if found is None:
         raise Refused("there is no name here")
     reading, symbol, span = found
     if symbol.kind == "builtin":
         raise Refused(f"{symbol.name} is built in")
-    if reading is not analysis.reading:
-        raise Refused(f"{symbol.name} is defined in {reading.source.name}")
     if not symbol.bindings:
         raise Refused(f"{symbol.name} is a word of the language here")
-    return symbol, span
+    if reading is analysis.reading:
+        return analysis, symbol, span
+    path = Path(reading.source.name)
+    if project is None or not project.holds(path):
+        raise Refused(f"{symbol.name} is defined in {reading.source.name}")
+    return Analysis(reading, project.files(path.parent)), symbol, span

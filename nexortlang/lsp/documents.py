@@ -20,6 +20,7 @@ from pygls.uris import to_fs_path
 
 from nexortlang.editor.analysis import Analysis, Reading, analyse, read
 from nexortlang.editor.files import OpenFiles
+from nexortlang.editor.project import Project
 from nexortlang.lsp.positions import Positions
 from nexortlang.settings import RECURSION_LIMIT
 from nexortlang.source import Source
@@ -60,6 +61,7 @@ class Documents:
 
     def __init__(self, publish: Callable[[Document, Analysis | None], None]) -> None:
         self.encoding = "utf-16"
+        self.root: Path | None = None
         self._publish = publish
         self._open: dict[str, Document] = {}
         self._tables: dict[tuple[Path, int, int], np.ndarray] = {}
@@ -115,11 +117,16 @@ class Documents:
 
     def uri(self, source: Source) -> str | None:
         """How the client names the file of a source; None for what is no file."""
-        for document in self._open.values():
-            if document.source is source or document.source.name == source.name:
-                return document.uri
         path = Path(source.name)
+        for document in self._open.values():
+            if document.source is source or (document.path is not None and document.path.resolve() == path.resolve()):
+                return document.uri
         return path.resolve().as_uri() if path.is_file() else None
+
+    @property
+    def project(self) -> Project | None:
+        """The files around; None when the client has opened no folder."""
+        return Project(self.root, self.files) if self.root is not None else None
 
     # ------------------------------------------------------------------------ analyses
 

@@ -11,6 +11,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar
 
 from lsprotocol import types
@@ -90,6 +91,8 @@ def _guarded(handler: Handler[Answer]) -> Callable[[Server, Any], Awaitable[Answ
 
 def _initialize(server: Server, params: types.InitializeParams) -> None:
     server.documents.encoding = str(server.workspace.position_encoding or "utf-16")
+    root = server.workspace.root_path
+    server.documents.root = Path(root) if root else None
     about = params.capabilities.text_document
     formats = about.hover.content_format if about is not None and about.hover is not None else None
     server.reads_markdown = formats is None or types.MarkupKind.Markdown in formats
@@ -134,7 +137,9 @@ async def _definition(server: Server, document: Document, params: types.Definiti
 async def _references(server: Server, document: Document, params: types.ReferenceParams) -> list[types.Location]:
     analysis = await server.documents.analysis(document)
     offset = document.positions.offset(params.position)
-    spans = navigation.references(analysis, offset, with_bindings=params.context.include_declaration)
+    declared = params.context.include_declaration
+    project = server.documents.project
+    spans = await asyncio.to_thread(navigation.references, analysis, offset, project, with_bindings=declared)
     return [place for span in spans if (place := convert.location(server.documents, span)) is not None]
 
 
@@ -148,12 +153,14 @@ async def _highlight(
 
 async def _prepare_rename(server: Server, document: Document, params: types.PrepareRenameParams) -> types.Range:
     analysis = await server.documents.analysis(document)
-    return document.positions.range(navigation.renameable(analysis, document.positions.offset(params.position)))
+    offset = document.positions.offset(params.position)
+    return document.positions.range(navigation.renameable(analysis, offset, server.documents.project))
 
 
 async def _rename(server: Server, document: Document, params: types.RenameParams) -> types.WorkspaceEdit:
     analysis = await server.documents.analysis(document)
-    fixes = navigation.rename(analysis, document.positions.offset(params.position), params.new_name)
+    offset = document.positions.offset(params.position)
+    fixes = await asyncio.to_thread(navigation.rename, analysis, offset, params.new_name, server.documents.project)
     return convert.workspace_edit(server.documents, fixes)
 
 
