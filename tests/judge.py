@@ -10,6 +10,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import finite_reference
 import numpy as np
@@ -43,40 +44,58 @@ REPLICATE_FREEDOM = float(replicates.REPLICATES - 1)
 
 @dataclass(frozen=True, slots=True)
 class Effort:
-    """How much a look costs: particles, widths, runs at each. `tuples` replaces particles and widths where functions of three coordinates are averaged."""
+    """How much a look costs: particles, by how many coordinates the functions averaged have; widths, and others for functions of three; runs at each width.
 
-    particles: int = 512
+    `particles_printed`: for the program and its printed core, which agree to the last digit unless values were drawn in another order. `tol`: the standard error from
+    which no more draws are made of random scalars that enter vectors.
+    """
+
+    particles: tuple[int, int, int] = (512, 256, 128)
+    particles_printed: int = 64
     widths: tuple[int, ...] = (64, 128, 256)
-    seeds: int = 8
-    particles_of_tuples: int = 256
     widths_of_tuples: tuple[int, ...] = (16, 32, 64)
+    seeds: int = 16
+    tol: float = 3e-3
 
     @property
     def greater(self) -> Effort:
+        one, two, three = self.particles
         return Effort(
-            4 * self.particles,
+            (4 * one, 8 * two, 2 * three),
+            8 * self.particles_printed,
             (*self.widths, 2 * self.widths[-1], 4 * self.widths[-1]),
-            4 * self.seeds,
-            self.particles_of_tuples,
             (*self.widths_of_tuples, 2 * self.widths_of_tuples[-1]),
+            2 * self.seeds,
+            self.tol / 3.0,
         )
 
-    def fitted(self, program: Program) -> Effort:
-        """What the program can bear."""
-        if most_slots(program) < 3:
-            return self
-        return replace(self, particles=self.particles_of_tuples, widths=self.widths_of_tuples)
+    def at(self, program: Program) -> tuple[int, tuple[int, ...]]:
+        """How many particles, and which widths, the program can bear."""
+        slots = most_slots(program)
+        return self.particles[min(2, max(0, slots - 1))], self.widths_of_tuples if slots > 2 else self.widths
 
 
 @dataclass(slots=True)
 class Findings:
-    """`deviations`: per kind of comparison the largest. `wrong`: sentences. `refused`: codes of the limit engine. `methods`: how often each."""
+    """What was found out about a program.
+
+    `deviations`: per kind of comparison the largest, after the second look. `first`: all of the first look, in standard errors, each with that standard error relative
+    to 1 + |value|. `again`: what was looked at again. `wrong`: sentences. `refused`: codes of the limit engine. `methods`: how often each.
+    """
 
     text: str
     deviations: dict[str, float] = field(default_factory=dict)
+    first: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
+    again: int = 0
     wrong: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
     methods: list[str] = field(default_factory=list)
+
+    def look(self, kind: str, a: Numbers, sizes: np.ndarray, error: np.ndarray) -> float:
+        """Note a first look; the largest deviation."""
+        relative = np.broadcast_to(error / (1.0 + np.abs(a.values)), sizes.shape)
+        self.first.setdefault(kind, []).extend(zip(sizes.tolist(), relative.tolist(), strict=True))
+        return worst(sizes)
 
     def add(self, kind: str, show: Show, size: float, detail: str) -> None:
         self.deviations[kind] = max(size, self.deviations.get(kind, 0.0))
@@ -148,7 +167,7 @@ def exactly(program: Program) -> list[Answer | None]:
 def sampled(program: Program, effort: Effort, seed: int) -> list[Answer]:
     """What the particles say of everything shown, whether or not it has an exact form."""
     targets = [replicates.Target(s.kind, s.value) for s in program.shows]
-    return replicates.run(program, targets, Options(samples=effort.particles, seed=seed))[0]
+    return replicates.run(program, targets, Options(samples=effort.at(program)[0], seed=seed, tol=effort.tol))[0]
 
 
 def most_slots(program: Program) -> int:
@@ -160,7 +179,7 @@ def simulated(program: Program, effort: Effort, seed: int) -> list[list[Numbers]
     """For everything shown, at every width: the means over runs."""
     simulator = Simulator(program, Settings(seeds=effort.seeds, seed=seed))
     found: list[list[Numbers]] = [[] for _ in program.shows]
-    for n in effort.widths:
+    for n in effort.at(program)[1]:
         for row, sample in zip(found, simulator.simulate(n).samples, strict=True):
             values = sample.values
             if sample.kind == "distribution":
@@ -185,10 +204,13 @@ def extrapolated(widths: Sequence[int], means: Sequence[Numbers], rate: float) -
     return Numbers(values, errors, means[0].freedom * len(means) / 2)
 
 
-def finite_deviation(limit: Numbers, widths: Sequence[int], means: Sequence[Numbers]) -> np.ndarray:
-    """How far the limit is from the runs: at the largest width, or extrapolated by either rate of the bias, whichever is nearest."""
-    fits = [extrapolated(widths, means, rate) for rate in (1.0, 0.5)]
-    return np.minimum.reduce([deviation(limit, m) for m in (means[-1], *fits)])
+def finite_deviation(limit: Numbers, widths: Sequence[int], means: Sequence[Numbers]) -> tuple[np.ndarray, np.ndarray]:
+    """How far the limit is from the runs: at the largest width, or extrapolated by either rate of the bias, whichever is nearest; and that one's standard error."""
+    candidates = [means[-1], *(extrapolated(widths, means, rate) for rate in (1.0, 0.5))]
+    sizes = np.stack([deviation(limit, m) for m in candidates])
+    nearest = np.argmin(sizes, axis=0)
+    errors = np.stack([np.hypot(limit.errors, m.errors) for m in candidates])
+    return np.min(sizes, axis=0), np.take_along_axis(errors, nearest[None], axis=0)[0]
 
 
 def dense(program: Program, values: Sequence[Value], draws: Draws) -> dict[int, np.ndarray]:
@@ -219,7 +241,7 @@ def examine(text: str, seed: int = 0, effort: Effort = Effort()) -> Findings:
     found.wrong += [f"core: {problem}" for problem in verify(program)]
     for look in (_limits, _finite_width, _printed):
         try:
-            look(found, program, effort.fitted(program), seed)
+            look(found, program, effort, seed)
         except NexortError as refusal:
             _note_refusal(found, refusal)
         except Exception:
@@ -241,28 +263,30 @@ def _limits(found: Findings, program: Program, effort: Effort, seed: int) -> Non
     particles = sampled(program, effort, seed)
     runs = simulated(program, effort, seed)
     found.methods += [e.method if e is not None else "sampled" for e in exact]
-    again: tuple[list[Answer], list[list[Numbers]]] | None = None
 
+    @cache
     def second() -> tuple[list[Answer], list[list[Numbers]]]:
-        nonlocal again
-        again = again or (sampled(program, effort.greater, seed + 1), simulated(program, effort.greater, seed + 1))
-        return again
+        return sampled(program, effort.greater, seed + 1), simulated(program, effort.greater, seed + 1)
 
     for k, show in enumerate(program.shows):
-        e = exact[k]
+        e, kind = exact[k], "exact and particles"
         if e is not None:
-            off = worst(deviation(numbers(e), numbers(particles[k])))
+            a, b = numbers(e), numbers(particles[k])
+            off = found.look(kind, a, deviation(a, b), np.hypot(a.errors, b.errors))
             if off > SUSPECT:
-                particles[k] = second()[0][k]
-                off = worst(deviation(numbers(e), numbers(particles[k])))
-            found.add("exact and particles", show, off, f"{e.method} {numbers(e)}, particles {numbers(particles[k])}")
-        limit, at = numbers(e or particles[k]), effort.widths
-        off = worst(finite_deviation(limit, at, runs[k]))
+                found.again += 1
+                b = numbers(second()[0][k])
+                off = worst(deviation(a, b))
+            found.add(kind, show, off, f"{e.method} {a}, particles {b}")
+        limit, at, kind = numbers(e or particles[k]), effort.at(program)[1], "limit and finite width"
+        sizes, error = finite_deviation(limit, at, runs[k])
+        off = found.look(kind, limit, sizes, error)
         if off > SUSPECT:
-            limit, at, runs[k] = numbers(e or second()[0][k]), effort.greater.fitted(program).widths, second()[1][k]
-            off = worst(finite_deviation(limit, at, runs[k]))
+            found.again += 1
+            limit, at, runs[k] = numbers(e or second()[0][k]), effort.greater.at(program)[1], second()[1][k]
+            off = worst(finite_deviation(limit, at, runs[k])[0])
         by_width = "; ".join(f"n={n}: {m}" for n, m in zip(at, runs[k], strict=True))
-        found.add("limit and finite width", show, off, f"limit {limit}; {by_width}")
+        found.add(kind, show, off, f"limit {limit}; {by_width}")
 
 
 def _finite_width(found: Findings, program: Program, effort: Effort, seed: int) -> None:
@@ -286,45 +310,58 @@ def compare_finite_width(program: Program, seed: int = 0) -> list[str]:
 
 
 def _printed(found: Findings, program: Program, effort: Effort, seed: int) -> None:
-    """The limit of the printed core; of every fourth program the limit again."""
-    options = Options(samples=effort.particles // 2, seed=seed)
+    """The limit of the printed core; of every fourth program the limit again. Where digits differ, more particles decide."""
+    options = Options(samples=effort.particles_printed, seed=seed, tol=np.inf)
     first = engine.limit(program, options).shows
     if seed % 4 == 0:
         for show, a, b in zip(program.shows, first, engine.limit(program, options).shows, strict=True):
-            if not all(np.array_equal(x, y) for x, y in zip(_arrays(a), _arrays(b), strict=True)):
+            if not _same(a, b, 0.0):
                 found.wrong.append(f"the same program again: show {show.name} is {numbers(a)}, then {numbers(b)}")
     text = to_nxt(program)
     outcome = checked(text)
     if outcome.program is None:
         found.wrong.append(f"printed core is refused: {[(d.code, d.message) for d in outcome.diagnostics]}\n{text}")
         return
-    for show, a, b in zip(program.shows, first, engine.limit(outcome.program, options).shows, strict=True):
+    second = engine.limit(outcome.program, options).shows
+    kind = "program and printed core"
+    if not all(_same(a, b, 1e-12) for a, b in zip(first, second, strict=True) if a.method == "sampled"):
+        found.again += 1
+        options = replace(options, samples=effort.greater.particles_printed)
+        first, second = engine.limit(program, options).shows, engine.limit(outcome.program, options).shows
+    for show, a, b in zip(program.shows, first, second, strict=True):
         if a.method != b.method:
             found.wrong.append(f"printed core: show {show.name} was {a.method}, printed {b.method}\n{text}")
         elif a.method == "exact":
             if not np.allclose(numbers(a).values, numbers(b).values, rtol=1e-10, atol=1e-10):
                 found.wrong.append(f"printed core: show {show.name} is {numbers(a)}, printed {numbers(b)}\n{text}")
         else:
-            off = worst(deviation(numbers(a), numbers(b)))
-            found.add("program and printed core", show, off, f"{numbers(a)}, printed {numbers(b)}\n{text}")
+            x, y = numbers(a), numbers(b)
+            off = found.look(kind, x, deviation(x, y), np.hypot(x.errors, y.errors))
+            found.add(kind, show, off, f"{x}, printed {y}\n{text}")
 
 
-def _arrays(answer: Answer) -> list[np.ndarray]:
-    return [numbers(answer).values, numbers(answer).errors]
+def _same(a: Answer, b: Answer, tolerance: float) -> bool:
+    x, y = numbers(a), numbers(b)
+    return np.allclose(x.values, y.values, tolerance, tolerance) and np.allclose(
+        x.errors, y.errors, tolerance, tolerance
+    )
 
 
 # ---------------------------------------------------------------------------- small programs
 
 
 def shrunk(text: str, fails: Callable[[str], bool]) -> str:
-    """A smaller text that still fails: without lines, one by one, from the end, until nothing more goes."""
+    """A smaller text that still fails: without stretches of lines, from the end, shorter and shorter ones, until no line goes."""
     lines = text.splitlines()
-    smaller = True
-    while smaller:
-        smaller = False
-        for k in reversed(range(len(lines))):
-            fewer = lines[:k] + lines[k + 1 :]
+    stretch = max(1, len(lines) // 2)
+    while True:
+        smaller, k = False, len(lines)
+        while k > 0:
+            k = max(0, k - stretch)
+            fewer = lines[:k] + lines[k + stretch :]
             candidate = "\n".join(fewer) + "\n"
-            if checked(candidate).program is not None and fails(candidate):
+            if fewer and checked(candidate).program is not None and fails(candidate):
                 lines, smaller = fewer, True
-    return "\n".join(lines) + "\n"
+        if stretch == 1 and not smaller:
+            return "\n".join(lines) + "\n"
+        stretch = max(1, stretch // 2)

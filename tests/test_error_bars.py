@@ -8,8 +8,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from limits import limits_of_file, misses, truths
+
+from nexortlang.driver import Request, check
+from nexortlang.kets import engine
+from nexortlang.kets.results import Distribution, Options
+from nexortlang.source import Source
 
 SAMPLED = sorted((Path(__file__).parent / "programs").glob("sampled_*.nxt"))
 
@@ -39,3 +45,23 @@ def test_same_seed_same_numbers() -> None:
     one, two, other = (limits_of_file(SAMPLED[0], "--seed", seed) for seed in ("3", "3", "4"))
     assert [s.record for s in one] == [s.record for s in two]
     assert any(a.value != b.value for a, b in zip(one, other, strict=True) if a.method == "sampled")
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_variance_of_what_is_0_but_for_sampling(seed: int) -> None:
+    """g is centred and independent of h, so y is 0; its sampled variance is a bias of order 1/N, and the standard error has to hold that."""
+    text = """
+width n
+x[n] ~ laplace(0.1, 0.5)
+W[n, n, 3] ~ normal(0, 1.5/n)
+g = W[0] @ x
+h = W.T @ g
+y[i] = avg[j, k](erf(abs(h[i] + h[j]) * g[k]))
+show dist(y)
+"""
+    program = check(Source("zero.nxt", text), Request()).program
+    assert program is not None
+    (answer,) = engine.limit(program, Options(samples=128, seed=seed)).shows
+    assert isinstance(answer, Distribution) and answer.variance_stderr is not None
+    assert answer.method == "sampled" and np.all(answer.variance > 0.0)
+    assert np.all(answer.variance <= 4.0 * answer.variance_stderr), (answer.variance, answer.variance_stderr)

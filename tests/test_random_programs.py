@@ -22,7 +22,7 @@ from nexortlang.finite.simulate import Settings, Simulator
 from nexortlang.kets import engine
 from nexortlang.kets.results import Options
 
-SMALL = Effort(particles=128, widths=(24, 48, 96), seeds=6, particles_of_tuples=32, widths_of_tuples=(8, 16, 32))
+SMALL = Effort((128, 128, 32), 32, widths=(24, 48, 96), widths_of_tuples=(8, 16, 32), seeds=6)
 
 
 @pytest.mark.parametrize("batch", range(10))

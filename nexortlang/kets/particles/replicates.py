@@ -262,9 +262,9 @@ class _Sampler:
     def _answer(self, i: int, coarse: Level | None, fine: Level) -> Answer:
         mean, error = _combine(coarse.statistics[i] if coarse else None, fine.statistics[i])
         pooled = fine.pooled[i]
-        return (
-            Estimate(np.asarray(mean), np.asarray(error), "sampled") if pooled is None else _distribution(pooled, error)
-        )
+        if pooled is None:
+            return Estimate(np.asarray(mean), np.asarray(error), "sampled")
+        return _distribution(coarse.pooled[i] if coarse else None, pooled, error)
 
     def _excess(self, answer: Answer) -> float:
         """The largest error in units of the tolerance."""
@@ -284,14 +284,13 @@ def _combine(coarse: np.ndarray | None, fine: np.ndarray) -> tuple[np.ndarray, n
     return mean, np.hypot(scatter, bias)
 
 
-def _distribution(sample: np.ndarray, error: np.ndarray) -> Distribution:
-    """The distribution of pooled particles (or draws), per finite entry."""
+def _distribution(coarse: np.ndarray | None, sample: np.ndarray, error: np.ndarray) -> Distribution:
+    """The distribution of pooled particles (or draws), per finite entry; `coarse`: those of the smaller size."""
     mean = sample.mean(axis=0)
     centred = sample - mean
     variance = np.mean(centred**2, axis=0)
     unit = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
     quantiles = np.quantile(sample, PROBABILITIES, axis=0)
-    parts = np.split(sample, REPLICATES)
     return Distribution(
         mean=np.asarray(mean),
         variance=np.asarray(variance),
@@ -301,15 +300,18 @@ def _distribution(sample: np.ndarray, error: np.ndarray) -> Distribution:
         stderr=np.asarray(error),
         method="sampled",
         curve=np.asarray(np.quantile(sample, CURVE, axis=0)),
-        curve_stderr=_scatter(parts, lambda part: np.quantile(part, CURVE, axis=0)),
-        variance_stderr=_scatter(parts, lambda part: np.var(part, axis=0)),
+        curve_stderr=_error(coarse, sample, lambda part: np.quantile(part, CURVE, axis=0)),
+        variance_stderr=_error(coarse, sample, lambda part: np.var(part, axis=0)),
     )
 
 
-def _scatter(parts: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The standard error of a statistic, from the randomisations."""
-    values = np.stack([statistic(part) for part in parts])
-    return np.asarray(STUDENT * values.std(axis=0, ddof=1) / len(parts) ** 0.5)
+def _error(coarse: np.ndarray | None, fine: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """The standard error of a statistic of pooled particles: the scatter between randomisations, and the bias that two sizes show."""
+
+    def of_each(pooled: np.ndarray) -> np.ndarray:
+        return np.stack([statistic(part) for part in np.split(pooled, REPLICATES)])
+
+    return np.asarray(_combine(None if coarse is None else of_each(coarse), of_each(fine))[1])
 
 
 def _not_finite(value: Value) -> Diagnostic:
