@@ -115,7 +115,7 @@ class Builder:
     """Appends instructions to a program. `span`, settable by the caller, is stamped on what is built.
 
     `memo[pass][key]` is where passes over values remember what they have found (values are immutable and never removed). `has_lower_terms`: whether
-    there is a sum of terms of several powers of n or a first order, so that leading parts may be other values.
+    there is a sum of terms of several powers of n, or what √n has brought back, so that leading parts may be other values.
     """
 
     def __init__(self, program: Program | None = None) -> None:
@@ -205,6 +205,7 @@ class Builder:
     def fluctuation(self, x: Value) -> Value:
         if not x.type.is_vector:
             raise TypeRuleError(f"a fluctuation of {x.type}")
+        self.has_lower_terms = True
         t = Type((), x.type.shape, Fraction(0))
         return self._share(("fluctuation", x.id), lambda: Fluctuation(type=t, x=x))
 

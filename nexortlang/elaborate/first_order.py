@@ -47,6 +47,7 @@ from nexortlang.elaborate.averages import average
 from nexortlang.elaborate.describe import power_text
 from nexortlang.elaborate.jacobian import Jacobian, contributions, merged, taken
 from nexortlang.elaborate.leading import is_lower, leading, live_operands, peel, zeros
+from nexortlang.elaborate.narrowing import narrowed
 
 HALF = Fraction(1, 2)
 
@@ -88,7 +89,11 @@ def _limit(b: Builder, x: Value, exponent: Fraction) -> Value | None:
     with b.constants():
         lead = leading(b, x)
         change = None if lead is x else _Pass(b, x, exponent).change()
-        return _added(b, None if lead is None else _functional(b, lead, exponent, power), change)
+        functional = None if lead is None else _functional(b, lead, exponent, power)
+        if functional is None or change is None:
+            return change if functional is None else functional
+        b.memo["changes"][change.id] = change  # one summand, when f − f₀ is looked through for what cancels
+        return b.add(functional, change)
 
 
 def _functional(b: Builder, lead: Value, exponent: Fraction, power: Fraction) -> Value | None:
@@ -291,13 +296,23 @@ class _Pass:
             return None
         if power > 0:
             raise ObstacleError(f"the change by {v.name or 'an update'} grows like {power_text(power)}")
-        size = prod(float(width.ratio) for _, width in v.type.axes)
-        mean = average(b, multiply(b, j.body, taken(b, lead, j.entries)), v.type.slots)
-        mean, p = peel(multiply(b, b.const(size), mean))
-        if np.array_equal(j.outputs, np.arange(self._size)):
-            return mean
-        counts = np.bincount(j.outputs, minlength=self._size)
-        return gathered_sums(b, mean, j.outputs, counts, (self._size,))
+        size = b.const(prod(float(width.ratio) for _, width in v.type.axes))
+        if len(v.type.axes) == 1:
+            mean = average(b, multiply(b, j.body, taken(b, lead, j.entries)), v.type.slots)
+            return self._per_output(multiply(b, size, mean), j.outputs)
+        total: Value | None = None
+        for entry in np.unique(j.entries):  # members of a family apart, so that each is one matrix between two vectors
+            here = np.flatnonzero(j.entries == entry)
+            body = j.body if here.size == j.entries.size else taken(b, j.body, here)
+            mean = average(b, multiply(b, body, narrowed(b, lead, np.asarray(entry))), v.type.slots)
+            total = _added(b, total, self._per_output(multiply(b, size, mean), j.outputs[here]))
+        return total
+
+    def _per_output(self, v: Value, outputs: np.ndarray) -> Value:
+        """The sums of v's entries that belong to each entry of x."""
+        if np.array_equal(outputs, np.arange(self._size)):
+            return v
+        return gathered_sums(self._b, v, outputs, np.bincount(outputs, minlength=self._size), (self._size,))
 
 
 def _added(b: Builder, x: Value | None, y: Value | None) -> Value | None:

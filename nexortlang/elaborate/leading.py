@@ -207,7 +207,9 @@ def _negative(b: Builder, x: Value) -> Value:
 
 
 def _summands(b: Builder, v: Value, sign: int, depth: int = 4) -> list[tuple[int, Value]]:
-    """v as a sum of signed terms, through rearrangements of finite axes."""
+    """v as a sum of signed terms, through rearrangements of finite axes. What training has added to an output is one of them."""
+    if v.id in b.memo["changes"]:
+        return [(sign, v)]
     match v:
         case Map(op="add" | "sub" as op, args=(x, y)) if depth and x.type.shape == y.type.shape == v.type.shape:
             return _summands(b, x, sign, depth - 1) + _summands(b, y, sign if op == "add" else -sign, depth - 1)
