@@ -18,7 +18,7 @@ from nexortlang.diagnostics import Label
 from nexortlang.elaborate import fluctuations, operators
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, kind_text, mend_text, power_text, shape_text
-from nexortlang.elaborate.first_order import ObstacleError, brought_back
+from nexortlang.elaborate.first_order import ObstacleError, brought_back, motion
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import NO_POWER, At, ConstVal, Indexed, Surface, is_core
 from nexortlang.entrywise.ops import OPS
@@ -93,8 +93,12 @@ def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
         return v
     if not v.type.is_scalar or cx.trace is not None:
         return cx.builder.scale(v, exponent)
-    result = fluctuations.scaled(cx.builder, v, exponent)
-    return _of_order_1(cx, v, exponent) if result.type.power > 0 else result
+    b = cx.builder
+    is_trained = motion(b, v).gap is not None
+    result = _of_order_1(cx, v, exponent) if is_trained else fluctuations.scaled(b, v, exponent)
+    if result.type.power > 0:
+        return fluctuations.scaled(b, v, exponent) if is_trained else _of_order_1(cx, v, exponent)
+    return result
 
 
 def _of_order_1(cx: Context, v: Value, exponent: Fraction) -> Value:

@@ -170,12 +170,12 @@ class _Pass:
                 f"what it is computed from has moved by {power_text(-gap)}, and it grows like {power_text(self._power - gap)}"
             )
         total: Value | None = None
-        for j, term in self._terms():
-            total = _added(self._b, total, self._paired(j, term))
+        for part in self._parts():
+            total = _added(self._b, total, part)
         return None if total is None else self._b.reshape(total, self._x.type.shape)
 
-    def _terms(self) -> Iterator[tuple[Jacobian, Value]]:
-        """The smaller terms, each with the derivative of n^e · x by it."""
+    def _parts(self) -> Iterator[Value | None]:
+        """What the smaller terms contribute."""
         x, everything = self._x, np.arange(self._size)
         seed = Jacobian(everything, everything, self._exponent, self._b.const(np.ones(self._size)))
         values, parts, pending = {x.id: x}, {x.id: [seed]}, [-x.id]
@@ -185,13 +185,16 @@ class _Pass:
             if isinstance(v, FirstOrder):
                 self._require_negligible(j, v)
                 continue
+            if self._is_updated(v):
+                yield self._moved(j, v)
+                continue
             for k, a in enumerate(operands(v)):
                 lower = is_lower(v, a)
                 if not (v.type.power - a.type.power == self._power if lower else self._matters(a)):
                     continue
                 for part in self._through(v, k, j):
                     if lower:
-                        yield part, a
+                        yield self._paired(part, a)
                     elif a.id in parts:
                         parts[a.id].append(part)
                     else:
@@ -201,6 +204,44 @@ class _Pass:
     def _matters(self, v: Value) -> bool:
         m = motion(self._b, v)
         return m.is_opaque or m.gap == self._power
+
+    def _is_updated(self, v: Value) -> bool:
+        """Whether v is what does not move, plus one or more smaller terms: a parameter after some steps."""
+        memo: dict[object, bool] = self._b.memo["updated"]
+        chain = []
+        while (v.id, self._power) not in memo:
+            chain.append(v)
+            kept = [a for a in operands(v) if not is_lower(v, a)]
+            if not (isinstance(v, Map) and v.op in ("add", "sub") and len(kept) == 1 and kept[0].type == v.type):
+                memo[v.id, self._power] = False
+            elif not self._matters(kept[0]):
+                memo[v.id, self._power] = True
+            else:
+                v = kept[0]
+        found = memo[v.id, self._power]
+        memo.update(((u.id, self._power), found) for u in chain)
+        return found
+
+    def _moved(self, j: Jacobian, v: Value) -> Value | None:
+        """What the smaller terms of an updated value contribute; one more update adds one more part."""
+        memo: dict[object, Value | None] = self._b.memo["first order changes"]
+        chain = []
+        total: Value | None = None
+        while self._matters(v):
+            if self._key(j, v) in memo:
+                total = memo[self._key(j, v)]
+                break
+            (k,) = (k for k, a in enumerate(operands(v)) if not is_lower(v, a))
+            (j_kept,) = self._through(v, k, j)
+            chain.append((j, v, 1 - k))
+            j, v = j_kept, operands(v)[k]
+        for here, u, k in reversed(chain):
+            term = operands(u)[k]
+            if u.type.power - term.type.power == self._power:
+                for part in self._through(u, k, here):
+                    total = _added(self._b, total, self._paired(part, term))
+            memo[self._key(here, u)] = total
+        return total
 
     def _require_negligible(self, j: Jacobian, v: FirstOrder) -> None:
         """A first order's own change is smaller by n^(−power), and not computed: nothing may be left of it."""
