@@ -65,6 +65,7 @@ def test_the_vocabulary_is_the_languages() -> None:
         ("| ‸swish(W", "def swish(x, beta = 1)", "gives vector(n)[2]"),
         ("U ‸@ X", "vector(n)[2]", "Nonlin"),
         ("‸<v | swish", "scalar[2]", "⟨x|y⟩"),
+        ("for ‸t in", "t: const", "= 2, the last of several values"),
         ("* ‸sigmoid", "sigmoid(x)", ""),
         ("~ ‸normal", "normal(mean, variance)", ""),
         ("‸for t", "for t in range(T):", ""),
@@ -97,6 +98,7 @@ def test_a_name_with_several_types_has_them_all() -> None:
     text = "width n\nx[n] ~ normal(0, 1)\ndef twice(a) = 2 * a\ny = twice(x)\nz = twice(3)\nshow z\nshow avg(y)\n"
     found = hover(analysis(text), text.index("a) ="))
     assert found is not None and found.code == "a: vector(n) or const"
+    assert found.notes == ("several types, from different calls or passes",)
 
 
 # ---------------------------------------------------------------------------- wrong and unfinished programs

@@ -246,6 +246,21 @@ def test_lsp_takes_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "a.nxt", "--stdio"]) == 2
 
 
+def test_files_that_change_on_the_disk(tmp_path: Path) -> None:
+    watch = {"didChangeWatchedFiles": {"dynamicRegistration": True}}
+    with Client(tmp_path, workspace=watch) as client:
+        client.open("a.nxt", 'const A = load("a.csv")\nshow mean(A)\n')
+        assert [d["code"] for d in client.diagnostics("a.nxt")] == ["NX501"]
+        (registered,) = [m for m in client.notified if m["method"] == "client/registerCapability"]
+        (watched,) = registered["params"]["registrations"]
+        assert watched["registerOptions"]["watchers"] == [{"globPattern": "**/*.{nxt,csv,npy}"}]
+        (tmp_path / "a.csv").write_text("1,2\n")
+        changes = [{"uri": client.uri("a.csv"), "type": 1}]
+        client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
+        assert client.diagnostics("a.nxt") == []
+    assert client.status == 0
+
+
 # ---------------------------------------------------------------------------- positions
 
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from time import monotonic
 
+import numpy as np
+
 from nexortlang.check.resolve import resolve
 from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.diagnostics.accident import accident
@@ -21,7 +23,7 @@ from nexortlang.editor.names import Kind, Member, Names, Occurrence, Symbol
 from nexortlang.elaborate.builtins import BUILTINS
 from nexortlang.elaborate.context import Stopped
 from nexortlang.elaborate.program import Elaborator
-from nexortlang.elaborate.values import Function, Surface
+from nexortlang.elaborate.values import ConstVal, Function, Surface
 from nexortlang.source import Source, Span
 from nexortlang.syntax import ast
 from nexortlang.syntax.parser import parse
@@ -35,10 +37,11 @@ MAX_KINDS = 4
 
 @dataclass(slots=True)
 class Seen:
-    """What a run showed of a place: the last value, and the different types in the order they came (the first few)."""
+    """What a run showed of a place: the last value, and the different types in the order they came (the first few). `varies`: a const had several values."""
 
     value: Surface
     kinds: list[str]
+    varies: bool = False
 
 
 class Recorder:
@@ -65,9 +68,17 @@ class Recorder:
             if len(self.seen) < MAX_PLACES:
                 self.seen[key] = Seen(value, [typed(value)])
         elif before.value is not value:
+            before.varies = before.varies or not _is_same(before.value, value)
             before.value = value
             if len(before.kinds) < MAX_KINDS and (kind := typed(value)) not in before.kinds:
                 before.kinds.append(kind)
+
+
+def _is_same(a: Surface, b: Surface) -> bool:
+    """Whether two consts are equal; of other values nothing is said."""
+    if not isinstance(a, ConstVal) or not isinstance(b, ConstVal):
+        return True
+    return a.power == b.power and np.array_equal(a.array, b.array)
 
 
 @dataclass(slots=True)

@@ -122,7 +122,11 @@ def _types(seen: Seen) -> str:
 
 def _facts(seen: Seen) -> tuple[str, ...]:
     value = seen.value
+    if len(seen.kinds) > 1:
+        return ("several types, from different calls or passes",)
     facts = [rule(value), order(value)]
     if isinstance(value, ConstVal):
-        facts = [f"= {const_text(value)}" if const_text(value) else "", order(value) if value.power else ""]
+        text = const_text(value)
+        last = ", the last of several values" if seen.varies else ""
+        facts = [f"= {text}{last}" if text else "", order(value) if value.power else ""]
     return tuple(f for f in facts if f)

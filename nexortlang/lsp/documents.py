@@ -29,7 +29,7 @@ from nexortlang.syntax import ast
 PAUSE = 0.15
 """Seconds without a change after which diagnostics are made."""
 
-STACK_BYTES = 256 << 20
+STACK_BYTES = 64 << 20
 """Address space for the analysing thread: deep expressions nest deep calls, and other threads than the first have small stacks on some systems."""
 
 
@@ -96,6 +96,11 @@ class Documents:
         if document is not None:
             document.is_stale = True
             self._publish(document, None)
+
+    def look_again(self) -> None:
+        """Files on the disk have changed, which any of the open ones may read."""
+        for document in list(self._open.values()):
+            self.put(document.uri, document.source.text, document.version)
 
     def get(self, uri: str) -> Document | None:
         return self._open.get(uri)

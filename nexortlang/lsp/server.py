@@ -98,6 +98,21 @@ def _initialize(server: Server, params: types.InitializeParams) -> None:
     server.reads_markdown = formats is None or types.MarkupKind.Markdown in formats
 
 
+def _initialized(server: Server, params: types.InitializedParams) -> None:
+    """Asks to be told when modules and tables change on the disk."""
+    about = server.client_capabilities.workspace
+    watching = about.did_change_watched_files if about is not None else None
+    if watching is not None and watching.dynamic_registration:
+        files = types.FileSystemWatcher("**/*.{nxt,csv,npy}")
+        options = types.DidChangeWatchedFilesRegistrationOptions([files])
+        wanted = types.Registration("files", types.WORKSPACE_DID_CHANGE_WATCHED_FILES, options)
+        server.client_register_capability(types.RegistrationParams([wanted]))
+
+
+def _files_changed(server: Server, params: types.DidChangeWatchedFilesParams) -> None:
+    server.documents.look_again()
+
+
 def _did_open(server: Server, params: types.DidOpenTextDocumentParams) -> None:
     item = params.text_document
     server.documents.put(item.uri, item.text, item.version, at_once=True)
@@ -114,6 +129,8 @@ def _did_close(server: Server, params: types.DidCloseTextDocumentParams) -> None
 
 _NOTIFICATIONS: list[tuple[str, Callable[[Server, Any], None]]] = [
     (types.INITIALIZE, _initialize),
+    (types.INITIALIZED, _initialized),
+    (types.WORKSPACE_DID_CHANGE_WATCHED_FILES, _files_changed),
     (types.TEXT_DOCUMENT_DID_OPEN, _did_open),
     (types.TEXT_DOCUMENT_DID_CHANGE, _did_change),
     (types.TEXT_DOCUMENT_DID_CLOSE, _did_close),
