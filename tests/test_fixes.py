@@ -47,6 +47,8 @@ def fixed(text: str, mistake: Diagnostic) -> str:
         ("NX017", "y = 2 x", "y = 2 * x"),
         ("NX017", "y = 2 <x|x>", "y = 2 * <x|x>"),
         ("NX029", "assert avg(x) = 0", "assert avg(x) ~= 0"),
+        ("NX029", "assert avg(x) == 0 within 1e-3", "assert avg(x) ~= 0 within 1e-3"),
+        ("NX228", "c ~ norml(0, 1)", "c ~ normal(0, 1)"),
         ("NX030", "if 0:\n    y = x\nelse if 1:\n    y = x", "if 0:\n    y = x\nelif 1:\n    y = x"),
     ],
 )  # fmt: skip
@@ -58,7 +60,7 @@ def test_a_fix_mends(code: str, line: str, right: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "line", ["y = x¹²", "y = foo(x)", "y = [1 2]", "f(x[0] = 3)", "assert a == b", "y = detach(x)"]
+    "line", ["y = x¹²", "y = foo(x)", "y = [1 2]", "f(x[0] = 3)", "assert a == b == c", "y = detach(x)"]
 )
 def test_what_is_not_certain_is_not_changed(line: str) -> None:
     found = mistakes(BEFORE + line + "\n")

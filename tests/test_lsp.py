@@ -155,6 +155,7 @@ def test_rename_in_files_that_are_not_open(client: Client) -> None:
 
 def test_completion_and_signature(client: Client) -> None:
     client.open("c.nxt", PROGRAM + "y = act(")
+    assert client.diagnostics("c.nxt")
     line = len(PROGRAM.splitlines())
     found = client.request("textDocument/completion", client.at("c.nxt", line, 8))
     labels = {i["label"]: i for i in found["items"]}

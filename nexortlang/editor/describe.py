@@ -103,7 +103,9 @@ def _matrix(A: Operator) -> str:
                 case Named(body=body):
                     return _matrix(body)
                 case Initial(transposed=transposed):
-                    return "initial matrix" + (", transposed" if transposed else "")
+                    return ("initial matrices" if A.shape else "initial matrix") + (
+                        ", transposed" if transposed else ""
+                    )
                 case Entries():
                     return "outer product"
     return "outer product" if A.is_outer else "a combination of matrices, which acts by @"

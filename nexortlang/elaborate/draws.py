@@ -12,8 +12,9 @@ from typing import get_args
 
 import numpy as np
 
+from nexortlang.check import suggest
 from nexortlang.core.program import Law, Value, Width
-from nexortlang.diagnostics import Label
+from nexortlang.diagnostics import Fix, Label
 from nexortlang.elaborate import operators
 from nexortlang.elaborate.arithmetic import const, needs_const, number, require_memory
 from nexortlang.elaborate.calls import Param, match_arguments
@@ -100,7 +101,9 @@ def _moments(cx: Context, law: ast.Expr) -> Moments:
         raise error("NX228", "expected a law after ~, such as normal(0, 1)", law.span)
     name = law.function.id
     if name not in LAWS:
-        raise error("NX228", f"unknown law {name}", law.function.span, hint=f"the laws are {', '.join(LAWS)}")
+        close = suggest.closest(name, LAWS)
+        fix = Fix(law.function.span, close) if close else None
+        raise error("NX228", f"unknown law {name}", law.function.span, hint=f"the laws are {', '.join(LAWS)}", fix=fix)
     by_bounds = name == "uniform" and any(k.name in ("low", "high") for k in law.keywords)
     parameters = ["p"] if name == "bernoulli" else ["low", "high"] if by_bounds else ["mean", "variance"]
     exprs = match_arguments(name, [Param(p) for p in parameters], law)

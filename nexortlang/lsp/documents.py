@@ -29,6 +29,9 @@ from nexortlang.syntax import ast
 PAUSE = 0.15
 """Seconds without a change after which diagnostics are made."""
 
+PATIENCE = 0.5
+"""Seconds that somebody who is typing waits for the first analysis of a file."""
+
 STACK_BYTES = 64 << 20
 """Address space for the analysing thread: deep expressions nest deep calls, and other threads than the first have small stacks on some systems."""
 
@@ -145,8 +148,13 @@ class Documents:
         return document.latest
 
     async def known(self, document: Document) -> Analysis:
-        """The last analysis of this file, of an older version perhaps: for what cannot wait."""
-        return document.latest or await self.analysis(document)
+        """The last analysis of this file, of an older version perhaps, or what the text alone says: for what cannot wait."""
+        if document.latest is not None:
+            return document.latest
+        try:
+            return await asyncio.wait_for(self.analysis(document), PATIENCE)
+        except TimeoutError:
+            return Analysis(document.reading, self.files(document.folder))
 
     def _analyse(self, document: Document, files: OpenFiles) -> Analysis:
         return analyse(document.reading, files, is_stale=lambda: document.is_stale or self._is_closing)

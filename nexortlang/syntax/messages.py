@@ -111,6 +111,15 @@ class Situation:
     ) -> Diagnostic:
         return Diagnostic(code, f"expected {expected}, found {self.what(at)}", self.span(at), labels, hint, fix=fix)
 
+    def in_place_of(self, kind: str, text: str) -> Fix | None:
+        """A text in place of the only word of a kind outside brackets, before the one that does not fit."""
+        depth, places = 0, []
+        for i, token in enumerate(self.tokens[: self.index]):
+            depth += (token.kind in ("(", "[")) - (token.kind in (")", "]"))
+            if depth == 0 and token.kind == kind:
+                places.append(i)
+        return Fix(self.span(places[0]), text) if len(places) == 1 else None
+
     def instead(self, text: str, first: int | None = None) -> Fix:
         """A text in place of the word that does not fit, or of all words from number `first` to it."""
         return Fix(self.span(first).to(self.span()), text)
@@ -256,7 +265,7 @@ def _check(s: Situation) -> Diagnostic | None:
     if s.found == "~=" and s.statement != "assert":
         return s.report("NX029", _listed(s), "a check is written assert a ~= b within 1e-3")
     if s.statement == "assert" and "~=" in s.expected and (s.at_end or s.found in ("within", "=", "~", ",")):
-        fix = s.instead("~=") if s.found in ("=", "~") else None
+        fix = s.instead("~=") if s.found in ("=", "~") else s.in_place_of("==", "~=")
         return s.report("NX029", "`~=`", "a check is written assert a ~= b within 1e-3", fix=fix)
     return None
 
