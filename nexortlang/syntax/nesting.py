@@ -14,7 +14,7 @@ Part: TypeAlias = Literal["open", "bar", "turn", "close"]
 """Of a bra-ket: < in <x|y> opens, its | is a bar, its > closes; in |x><y| the first | opens, > and < turn, the last | closes."""
 
 _OPERAND_ENDS = frozenset({"NAME", "NUMBER", "STRING", ")", "]", "ᵀ", "..."})
-_STATEMENT_WORDS = DECLARATIONS | {"show", "assert", "return", "import", "from", "for", "if", "elif", "else"}
+STATEMENT_WORDS = DECLARATIONS | {"show", "assert", "return", "import", "from", "for", "if", "elif", "else"}
 
 
 class Nesting:
@@ -31,7 +31,7 @@ class Nesting:
             if not self.brackets:  # bra-kets do not go on in the next line
                 self._restart()
             return None
-        if kind in _STATEMENT_WORDS:  # never inside brackets: one was left open
+        if kind in STATEMENT_WORDS:  # never inside brackets: one was left open
             self._restart()
         if (part := self._part(kind)) is not None:
             self.after_operand = part == "close"
