@@ -22,7 +22,7 @@ ORDER = """
     source
     diagnostics
     syntax reading
-    check format
+    check format pygments_lexer
     entrywise
     core
     files elaborate
@@ -77,6 +77,8 @@ def test_only_the_given_dependencies(path: Path) -> None:
     allowed = set(sys.stdlib_module_names) | {"nexortlang", "numpy", "lark", "numba", "prompt_toolkit"}
     if part(path) == "lsp":
         allowed |= {"pygls", "lsprotocol"}
+    if part(path) == "pygments_lexer":
+        allowed |= {"pygments"}
     outside = {name.split(".")[0] for name in imports(path)}
     assert outside <= allowed
     if "numba" in outside:

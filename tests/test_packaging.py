@@ -60,6 +60,8 @@ def test_the_wheel_carries_grammar_and_library(wheel: Path) -> None:
     assert {f"nexortlang/_data/{name}" for name in data} <= names
     assert {"nexortlang/py.typed", "nexortlang/cli.py"} <= names
     assert not [name for name in names if name.startswith(("tests", "examples", "docs"))]
+    (entries,) = [zipfile.ZipFile(wheel).read(name).decode() for name in names if name.endswith("entry_points.txt")]
+    assert "[pygments.lexers]" in entries and "nexortlang.pygments_lexer:NexortLexer" in entries
 
 
 def test_this_installation_finds_its_data() -> None:

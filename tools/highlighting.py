@@ -153,7 +153,7 @@ def region(begin: str, end: str, otherwise: str, kind: Class, inside: list[Rule]
 def brakets(place: str, otherwise: str) -> list[Rule]:
     """<x|y> and |x><y|, where an operand is due."""
     return [
-        region("[<⟨]", "[>⟩]", otherwise, "braket", include(place)),
+        region("<(?!=)|⟨", "[>⟩]", otherwise, "braket", include(place)),
         region("\\|", "\\|", otherwise, "braket", include("turn", place)),
     ]
 

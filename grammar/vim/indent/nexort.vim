@@ -13,15 +13,32 @@ if exists("*NexortIndent")
   finish
 endif
 
-" Whether brackets at the cursor are text.
-function s:InText() abort
-  return synIDattr(synID(line("."), col("."), 1), "name") =~# '^nexort_\%(comment\|doc\|string\)$'
+" A line without its comment, its strings blotted out.
+function s:Code(lnum) abort
+  let text = substitute(getline(a:lnum), '"[^"]*"\|''[^'']*''\|#.*', '\=submatch(0)[0] ==# "#" ? "" : repeat("x", strlen(submatch(0)))', 'g')
+  return substitute(text, '\s*$', '', '')
 endfunction
 
-" The innermost bracket that is open where a line begins: [line, column], [0, 0] for none. Strings and comments hold none.
+" The innermost bracket that is open where a line begins: [line, column], [0, 0] for none. No statement begins before the last line above that is not indented.
 function s:Open(lnum) abort
-  call cursor(a:lnum, 1)
-  return searchpairpos('[(\[]', '', '[)\]]', 'bnW', 's:InText()', max([1, a:lnum - 500]))
+  let lnum = a:lnum - 1
+  while lnum > 1 && getline(lnum) !~# '^\k'
+    let lnum -= 1
+  endwhile
+  let open = [[0, 0]]
+  for line in range(max([1, lnum]), a:lnum - 1)
+    let code = s:Code(line)
+    let column = match(code, '[][()]')
+    while column >= 0
+      if code[column] =~# '[[(]'
+        call add(open, [line, column + 1])
+      elseif len(open) > 1
+        call remove(open, -1)
+      endif
+      let column = match(code, '[][()]', column + 1)
+    endwhile
+  endfor
+  return open[-1]
 endfunction
 
 " The line that begins the statement of a line.
@@ -35,19 +52,6 @@ function s:Beginning(lnum) abort
     let lnum = open
   endwhile
   return 1
-endfunction
-
-" A line without its comment.
-function s:Code(lnum) abort
-  let text = getline(a:lnum)
-  let column = match(text, '#')
-  while column >= 0
-    if synIDattr(synID(a:lnum, column + 1, 1), "name") =~# '^nexort_\%(comment\|doc\)$'
-      return strpart(text, 0, column)
-    endif
-    let column = match(text, '#', column + 1)
-  endwhile
-  return text
 endfunction
 
 function NexortIndent(lnum) abort
