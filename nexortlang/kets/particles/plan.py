@@ -104,6 +104,26 @@ def _reach(roots: Iterable[Value]) -> list[Value]:
     return [seen[i] for i in sorted(seen)]
 
 
+def _chance(reached: Sequence[Value]) -> tuple[set[int], set[int]]:
+    """Ids of values that are random in the limit, and of those that depend on a random value inside a vector."""
+    random: set[int] = set()
+    inside: set[int] = set()
+    for v in reached:
+        read = live_operands(v)
+        if is_drawn(v) or any(a.id in random for a in read):
+            random.add(v.id)
+        enters = (isinstance(v, Fluctuation) or v.type.axes) and any(a.id in random for a in read)
+        if enters or any(a.id in inside for a in read):
+            inside.add(v.id)
+    return random, inside
+
+
+def need_scenarios(wanted: Sequence[Value]) -> list[bool]:
+    """For each value whether a random value enters a vector that it depends on."""
+    _, inside = _chance(_reach(wanted))
+    return [v.id in inside for v in wanted]
+
+
 def _nested(reached: Sequence[Value]) -> set[int]:
     """Lazy values that are averages or are made of such."""
     nested: set[int] = set()
@@ -133,13 +153,7 @@ def _shared_pairs(reached: Sequence[Value], nested: set[int]) -> set[int]:
 def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
     """The plan for the wanted values (dense ones)."""
     reached = _reach(wanted)
-    random: set[int] = set()
-    scenario = False
-    for v in reached:
-        if is_drawn(v) or any(a.id in random for a in live_operands(v)):
-            random.add(v.id)
-        read = live_operands(v) if isinstance(v, Fluctuation) or v.type.axes else ()
-        scenario = scenario or any(a.id in random for a in read)
+    random, inside = _chance(reached)
     nested = _nested(reached)
     pairs = _shared_pairs(reached, nested) if store_pairs else set()
     steps = _steps(reached, pairs)
@@ -148,7 +162,7 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
         steps=steps,
         last_use=_last_use(order, wanted, nested),
         random=frozenset(random),
-        scenario=scenario,
+        scenario=not inside.isdisjoint(v.id for v in wanted),
         copies=_copies(order, nested),
         nested=frozenset(nested),
         cost=_cost(order),

@@ -2,7 +2,10 @@
 
 In: a program, the values wanted and how each is to be answered. Out: an Estimate or a Distribution for each, and whether the tolerance was reached.
 Guarantees: the same seed gives the same numbers; a value lies within two standard errors of its limit about 95 times in 100 (the factor of
-Student's t for REPLICATES randomisations is in the standard error, and so is what two sizes show of a bias of order 1/N).
+Student's t for the number of randomisations is in the standard error, and so is what two sizes show of a bias of order 1/N).
+
+A level is a size N and a number of randomisations, the same number at N / 2 beside them. Scatter falls with both, bias with N alone; the next level is the cheapest that
+promises the tolerance: larger sizes where cost grows as N, more randomisations where it grows as N² (optimizers that are not linear).
 
 Random scalars (initial scalars, fluctuations) that enter only scalars are drawn `DRAWS` times within each randomisation, orthonormal in the sample, so that
 the covariance of anything linear in them is that of the particles. Where one enters a vector, everything above it depends on it: each
@@ -11,6 +14,7 @@ randomisation then consists of many whole runs with one draw each (scenarios), a
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +31,7 @@ from nexortlang.entrywise.special import normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles import sobol
 from nexortlang.kets.particles.innovations import Space
-from nexortlang.kets.particles.plan import Plan, is_drawn, plan, stored_numbers, work
+from nexortlang.kets.particles.plan import Plan, is_drawn, need_scenarios, plan, stored_numbers, work
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
 from nexortlang.settings import available_memory
@@ -38,14 +42,19 @@ Answer: TypeAlias = Estimate | Distribution
 Progress: TypeAlias = Callable[[str], None]
 
 REPLICATES = 8
-STUDENT = 2.3646 / 2
-"""Half the 97.5% point of Student's t with REPLICATES − 1 degrees of freedom: two standard errors are then a 95% interval."""
+MOST_REPLICATES = 1024
+RATE = 0.55
+"""Scatter falls about as N^−RATE: 0.65 where points are spread well, 0.5 in long training, with hundreds of directions."""
 DRAWS = 4096
 SCENARIOS = 16
 """Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
+SAFETY = 0.9
+"""The part of the tolerance that a level shall promise: its scatter is known to a tenth or two."""
+CERTAIN = 2.5
+"""A difference of two sizes beyond so many standard errors is bias that only particles lower; less may be chance, the largest of many numbers'."""
 FEWEST, START, MOST = 256, 1024, 1 << 17
 WORK = 1e11
-"""Elementary operations that one size may take, all randomisations together: a few minutes."""
+"""Elementary operations (`plan.work`) that one level may take, all randomisations together: a few minutes."""
 SCENARIO_WORK = 1e10
 """The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
 COMPILE_FROM = 2e9
@@ -64,11 +73,32 @@ class Target(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Level:
-    """What REPLICATES randomisations with `count` particles gave: for each target, its statistic (replicates first), and for distributions the particles."""
+    """What randomisations with `count` particles gave: for each target its statistic (replicates first), and for distributions the particles of each."""
 
     count: int
     statistics: list[np.ndarray]
-    pooled: list[np.ndarray | None]
+    pooled: list[list[np.ndarray]]
+
+    @property
+    def runs(self) -> int:
+        return len(self.statistics[0])
+
+    def joined(self, more: Level) -> Level:
+        """With more randomisations of the same size."""
+        statistics = [np.concatenate(s) for s in zip(self.statistics, more.statistics, strict=True)]
+        return Level(self.count, statistics, [[*a, *b] for a, b in zip(self.pooled, more.pooled, strict=True)])
+
+    def first(self, runs: int) -> Level:
+        """Only so many randomisations."""
+        return Level(self.count, [s[:runs] for s in self.statistics], [p[:runs] for p in self.pooled])
+
+
+class _Excess(NamedTuple):
+    """The largest error in units of the tolerance, what of it more randomisations would lower, and what is bias for certain."""
+
+    total: float
+    chance: float
+    bias: float
 
 
 def run(
@@ -78,8 +108,8 @@ def run(
     answers: dict[int, Answer] = {}
     reached = True
     apart: dict[bool, list[int]] = {False: [], True: []}
-    for i, (_, value) in enumerate(targets):
-        apart[plan([value]).scenario].append(i)
+    for i, scenario in enumerate(need_scenarios([value for _, value in targets])):
+        apart[scenario].append(i)
     for group in apart.values():
         if group:
             found, enough = _Sampler([targets[i] for i in group], options, progress).run()
@@ -98,6 +128,7 @@ class _Sampler:
         self._plan: Plan = plan([v for _, v in targets], store_pairs=False)
         self._faster: Plan = plan([v for _, v in targets])
         self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if is_drawn(v))
+        self._levels: dict[int, Level] = {}
         self._scenarios = SCENARIOS if self._plan.scenario else 1
 
     def run(self) -> tuple[list[Answer], bool]:
@@ -108,26 +139,24 @@ class _Sampler:
         """One size, more and more draws: their scatter is the error."""
         count = self._first_count()
         while True:
-            level = self._level(count)
+            self._levels.clear()
+            level = self._level(count, REPLICATES)
             answers = [self._answer(i, None, level) for i in range(len(self._targets))]
-            excess = max(self._excess(a) for a in answers)
+            excess = self._excess(None, level).total
             self._scenarios *= 4
             if excess <= 1.0 or not self._affordable(count):
                 return answers, excess <= 1.0
 
     def _larger_sizes(self) -> tuple[list[Answer], bool]:
-        """Sizes that double until the tolerance is reached, or the one that was asked for; always with half of it beside, to see a bias."""
-        count = self._first_count()
-        coarse = self._level(count // 2)
+        """Levels until the tolerance is reached, or the size that was asked for; always with half of it beside, to see a bias."""
+        count, runs = self._first_count(), REPLICATES
         while True:
-            fine = self._level(count)
-            answers = [self._answer(i, coarse, fine) for i in range(len(self._targets))]
-            excess = max(self._excess(a) for a in answers)
-            following = self._next_count(count, excess)
-            if excess <= 1.0 or following == count:
-                return answers, excess <= 1.0
-            coarse = fine if following == 2 * count else self._level(following // 2)
-            count = following
+            coarse, fine = self._level(count // 2, runs), self._level(count, runs)
+            excess = self._excess(coarse, fine)
+            following = self._next_level(count, runs, excess)
+            if excess.total <= 1.0 or following is None:
+                return [self._answer(i, coarse, fine) for i in range(len(self._targets))], excess.total <= 1.0
+            count, runs = following
 
     # -- sizes
 
@@ -142,14 +171,34 @@ class _Sampler:
             count //= 2
         return count
 
-    def _next_count(self, count: int, excess: float) -> int:
-        """A larger count that may bring the error down to the tolerance (it falls about as N^−0.65), or the same one."""
+    def _next_level(self, count: int, runs: int, excess: _Excess) -> tuple[int, int] | None:
+        """The cheapest level that promises the tolerance, else the one that promises most; None where there is none to be had."""
         if self._options.samples is not None:
-            return count
-        wanted = 2 * count
-        while wanted < MOST and (wanted / count) ** 0.65 < excess and self._affordable(2 * wanted):
-            wanted *= 2
-        return wanted if wanted <= MOST and self._affordable(wanted) else count
+            return None
+        candidates = []
+        size = count
+        while size <= MOST and self._affordable(size):
+            number = 2 * runs if size == count else runs if 2 * size == count else REPLICATES
+            while number <= MOST_REPLICATES and self._price(size, number) <= WORK:
+                scatter = excess.chance * (count / size) ** RATE * (runs / number) ** 0.5
+                candidates.append(
+                    (math.hypot(scatter, excess.bias * count / size), self._price(size, number), size, number)
+                )
+                number *= 2
+            size *= 2
+        enough = [c for c in candidates if c[0] <= SAFETY]
+        best = min(enough, key=lambda c: c[1]) if enough else min(candidates, default=None)
+        return best[2:] if best else None
+
+    def _price(self, count: int, runs: int) -> float:
+        """The work that a level adds to what has been done."""
+        missing = {n: max(0, runs - (self._levels[n].runs if n in self._levels else 0)) for n in (count, count // 2)}
+        return sum(m * self._work(n) for n, m in missing.items())
+
+    def _work(self, count: int) -> float:
+        """Of one randomisation."""
+        p = self._plan_at(count)
+        return self._scenarios * p.copies * work(p, count)
 
     @property
     def _runs(self) -> int:
@@ -169,7 +218,7 @@ class _Sampler:
         p = self._plan_at(count)
         if self._bytes(count, p) > MEMORY_SHARE * available_memory():
             return False
-        return self._runs * p.copies * work(p, count) <= (SCENARIO_WORK if p.scenario else WORK)
+        return REPLICATES * self._work(count) <= (SCENARIO_WORK if p.scenario else WORK)
 
     def _need_memory(self, count: int) -> None:
         needed, free = self._bytes(count, self._plan), available_memory()
@@ -188,28 +237,36 @@ class _Sampler:
 
     # -- randomisations
 
-    def _level(self, count: int) -> Level:
-        samples: list[list[np.ndarray]] = [[] for _ in self._targets]
-        for replicate in self._replicates(count):
-            for kept, sample in zip(samples, replicate, strict=True):
-                kept.append(sample)
-        statistics = []
-        pooled: list[np.ndarray | None] = []
-        for (kind, value), replicates in zip(self._targets, samples, strict=True):
-            statistic = np.stack([self._statistic(kind, s) for s in replicates])
-            if not np.isfinite(statistic).all():
-                raise NexortError(_not_finite(value))
-            statistics.append(statistic)
-            pooled.append(np.concatenate(replicates) if kind == "distribution" else None)
-        return Level(count, statistics, pooled)
+    def _level(self, count: int, runs: int) -> Level:
+        """So many randomisations of one size; those that are there already are kept."""
+        known = self._levels.get(count)
+        first = known.runs if known else 0
+        if first < runs:
+            samples: list[list[np.ndarray]] = [[] for _ in self._targets]
+            for replicate in self._replicates(count, range(first, runs)):
+                for kept, sample in zip(samples, replicate, strict=True):
+                    kept.append(sample)
+            new = Level(
+                count,
+                [self._statistics(t, s) for t, s in zip(self._targets, samples, strict=True)],
+                [s if t.kind == "distribution" else [] for t, s in zip(self._targets, samples, strict=True)],
+            )
+            self._levels[count] = known.joined(new) if known else new
+        return self._levels[count].first(runs)
 
-    def _replicates(self, count: int) -> Iterator[list[np.ndarray]]:
-        """All randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
-        workers = min(os.cpu_count() or 1, REPLICATES, self._abreast(count))
+    def _statistics(self, target: Target, samples: Sequence[np.ndarray]) -> np.ndarray:
+        statistics = np.stack([self._statistic(target.kind, s) for s in samples])
+        if not np.isfinite(statistics).all():
+            raise NexortError(_not_finite(target.value))
+        return statistics
+
+    def _replicates(self, count: int, numbers: range) -> Iterator[list[np.ndarray]]:
+        """Randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
+        workers = min(os.cpu_count() or 1, len(numbers), self._abreast(count))
         pool = ThreadPoolExecutor(workers)
         try:
-            for replicate, found in enumerate(pool.map(partial(self._replicate, count), range(REPLICATES))):
-                self._progress(f"{count} particles: randomisation {replicate + 1} of {REPLICATES} done")
+            for replicate, found in zip(numbers, pool.map(partial(self._replicate, count), numbers), strict=True):
+                self._progress(f"{count} particles: randomisation {replicate + 1} of {numbers.stop} done")
                 yield found
         finally:
             pool.shutdown(cancel_futures=True)  # interrupted: what has not begun does not begin
@@ -260,32 +317,66 @@ class _Sampler:
     # -- answers
 
     def _answer(self, i: int, coarse: Level | None, fine: Level) -> Answer:
-        mean, error = _combine(coarse.statistics[i] if coarse else None, fine.statistics[i])
-        pooled = fine.pooled[i]
-        if pooled is None:
-            return Estimate(np.asarray(mean), np.asarray(error), "sampled")
-        return _distribution(coarse.pooled[i] if coarse else None, pooled, error)
+        before = coarse.statistics[i] if coarse else None
+        found = _compare(before, fine.statistics[i])
+        if self._targets[i].kind == "distribution":
+            return _distribution(coarse.pooled[i] if coarse else None, fine.pooled[i], found.error)
+        return Estimate(np.asarray(found.mean), np.asarray(found.error), "sampled")
 
-    def _excess(self, answer: Answer) -> float:
-        """The largest error in units of the tolerance."""
-        value = answer.value if isinstance(answer, Estimate) else answer.mean
-        scale = max(1.0, float(np.max(np.abs(value), initial=0.0)))
-        return float(np.max(answer.stderr, initial=0.0)) / (self._options.tol * scale)
+    def _excess(self, coarse: Level | None, fine: Level) -> _Excess:
+        worst = _Excess(0.0, 0.0, 0.0)
+        for i, statistics in enumerate(fine.statistics):
+            found = _compare(coarse.statistics[i] if coarse else None, statistics)
+            tolerance = self._options.tol * max(1.0, float(np.max(np.abs(found.mean), initial=0.0)))
+            certain = found.bias(CERTAIN)
+            errors = found.error, np.hypot(found.scatter, found.bias() - certain), certain
+            largest = (float(np.max(e, initial=0.0)) / tolerance for e in errors)
+            worst = _Excess(*(max(e, w) for e, w in zip(largest, worst, strict=True)))
+        return worst
 
 
-def _combine(coarse: np.ndarray | None, fine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard error of the finer replicates. What the two sizes differ by beyond their scatter counts as bias: of order 1/N, it is what is left."""
-    mean = fine.mean(axis=0)
-    scatter = STUDENT * fine.std(axis=0, ddof=1) / len(fine) ** 0.5
+@dataclass(frozen=True, slots=True)
+class _Comparison:
+    """The mean of the finer replicates and its scatter; its distance from the coarser ones' and the scatter of that."""
+
+    mean: np.ndarray
+    scatter: np.ndarray
+    gap: np.ndarray
+    noise: np.ndarray
+
+    def bias(self, factor: float = 1.0) -> np.ndarray:
+        """By what two sizes differ beyond their scatter, or a multiple of it: a bias of order 1/N is as large as what is left of it."""
+        return np.maximum(0.0, self.gap - factor * self.noise)
+
+    @property
+    def error(self) -> np.ndarray:
+        return np.asarray(np.hypot(self.scatter, self.bias()))
+
+
+def _compare(coarse: np.ndarray | None, fine: np.ndarray) -> _Comparison:
+    """Both with replicates first."""
+    mean, scatter = fine.mean(axis=0), _standard_error(fine)
     if coarse is None:
-        return mean, scatter
-    scatter_coarse = STUDENT * coarse.std(axis=0, ddof=1) / len(coarse) ** 0.5
-    bias = np.maximum(0.0, np.abs(mean - coarse.mean(axis=0)) - np.hypot(scatter, scatter_coarse))
-    return mean, np.hypot(scatter, bias)
+        return _Comparison(mean, scatter, np.zeros_like(scatter), scatter)
+    return _Comparison(mean, scatter, np.abs(mean - coarse.mean(axis=0)), np.hypot(scatter, _standard_error(coarse)))
 
 
-def _distribution(coarse: np.ndarray | None, sample: np.ndarray, error: np.ndarray) -> Distribution:
-    """The distribution of pooled particles (or draws), per finite entry; `coarse`: those of the smaller size."""
+def _halved_interval(runs: int) -> float:
+    """Half the 97.5% point of Student's t with runs − 1 degrees of freedom (Cornish-Fisher, good to 1e-4 from 7 on): two standard errors are then a 95% interval."""
+    z, k = 1.959964, runs - 1
+    terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
+    return sum(term / k**power for power, term in enumerate(terms)) / 2
+
+
+def _standard_error(statistics: np.ndarray) -> np.ndarray:
+    """Of the mean over replicates, the first axis."""
+    runs = len(statistics)
+    return np.asarray(_halved_interval(runs) * statistics.std(axis=0, ddof=1) / runs**0.5)
+
+
+def _distribution(coarse: Sequence[np.ndarray] | None, parts: Sequence[np.ndarray], error: np.ndarray) -> Distribution:
+    """The distribution of particles (or draws), per finite entry, those of each randomisation apart; `coarse`: those of the smaller size."""
+    sample = np.concatenate(parts)
     mean = sample.mean(axis=0)
     centred = sample - mean
     variance = np.mean(centred**2, axis=0)
@@ -300,18 +391,20 @@ def _distribution(coarse: np.ndarray | None, sample: np.ndarray, error: np.ndarr
         stderr=np.asarray(error),
         method="sampled",
         curve=np.asarray(np.quantile(sample, CURVE, axis=0)),
-        curve_stderr=_error(coarse, sample, lambda part: np.quantile(part, CURVE, axis=0)),
-        variance_stderr=_error(coarse, sample, lambda part: np.var(part, axis=0)),
+        curve_stderr=_error(coarse, parts, lambda part: np.quantile(part, CURVE, axis=0)),
+        variance_stderr=_error(coarse, parts, lambda part: np.var(part, axis=0)),
     )
 
 
-def _error(coarse: np.ndarray | None, fine: np.ndarray, statistic: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """The standard error of a statistic of pooled particles: the scatter between randomisations, and the bias that two sizes show."""
+def _error(
+    coarse: Sequence[np.ndarray] | None, fine: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray]
+) -> np.ndarray:
+    """The standard error of a statistic of particles: the scatter between randomisations, and the bias that two sizes show."""
 
-    def of_each(pooled: np.ndarray) -> np.ndarray:
-        return np.stack([statistic(part) for part in np.split(pooled, REPLICATES)])
+    def of_each(parts: Sequence[np.ndarray]) -> np.ndarray:
+        return np.stack([statistic(part) for part in parts])
 
-    return np.asarray(_combine(None if coarse is None else of_each(coarse), of_each(fine))[1])
+    return _compare(None if coarse is None else of_each(coarse), of_each(fine)).error
 
 
 def _not_finite(value: Value) -> Diagnostic:

@@ -160,7 +160,7 @@ class System:
         norms = np.sqrt(np.mean(x * x, axis=1))
         live = x[norms > 0.0] / norms[norms > 0.0, None]
         new = independent_part(project_out(live, basis.array), 1e-7, len(x))
-        basis.append(new)
+        basis.append(project_out(new, basis.array))
         normals.append(fresh[: len(new)])
         f = (x @ basis.array.T / self._count) @ normals.array
         return from_columns(f, v.type.shape)
