@@ -133,7 +133,8 @@ class Side:
         """Qᵀx/N, (columns, directions), after the basis has been made to span x."""
         count = x.shape[1]
         found = x @ self.basis.array.T / count
-        new = self._new_directions(x, x - found @ self.basis.array)
+        most = min(self.outputs.room, self.inputs.room)
+        new = self._new_directions(x, x - found @ self.basis.array, most) if most else x[:0]
         if not len(new):
             return found
         self.inputs.set_apart(new)
@@ -141,11 +142,10 @@ class Side:
         self.innovations.append(self.outputs.normals(len(new)))
         return np.concatenate([found, x @ new.T / count], axis=1)
 
-    def _new_directions(self, x: np.ndarray, rest: np.ndarray) -> np.ndarray:
-        """Orthonormal rows for what the basis lacks of x."""
+    def _new_directions(self, x: np.ndarray, rest: np.ndarray, most: int) -> np.ndarray:
+        """At most so many orthonormal rows for what the basis lacks of x, and has left as its rest."""
         norms = np.sqrt(np.mean(x * x, axis=1))
         live = norms > 0.0
-        most = min(self.outputs.room, self.inputs.room)
         tolerance = max(self.outputs.tolerance, self.inputs.tolerance)
         new = independent_part(rest[live] / norms[live, None], tolerance, most)
         return orthonormalise(project_out(new, self.basis.array)) if len(new) else new
