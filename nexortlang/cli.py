@@ -73,6 +73,8 @@ def _command(arguments: Arguments, console: Console) -> int:
             return _experiment(arguments, console)
         case "fmt":
             return _fmt(arguments, console)
+        case "classify":
+            return _classify(arguments, console)
         case "explain":
             console.answer(lesson_of(arguments.target, console.width))
         case "help":
@@ -152,6 +154,21 @@ def _fmt(arguments: Arguments, console: Console) -> int:
     found = fmt(arguments, console)
     console.complain(found.diagnostics)
     return _status(found.diagnostics) or int(arguments.check and found.changes)
+
+
+def _classify(arguments: Arguments, console: Console) -> int:
+    from nexortlang.report import classification
+
+    source = read_source(arguments.target)
+    found, diagnostics = driver.classify(source, _request(arguments))
+    if found is None:
+        return _refuse(diagnostics, console)
+    if console.json:
+        console.answer(classification.as_json(found, source.name))
+    else:
+        console.say(classification.report(found, console.width))
+    console.complain(diagnostics)
+    return _status(diagnostics)
 
 
 def lesson_of(code: str, width: int) -> str:

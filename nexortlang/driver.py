@@ -16,6 +16,7 @@ from nexortlang.settings import DEFAULT_MAX_STEPS
 from nexortlang.source import Source
 
 if TYPE_CHECKING:
+    from nexortlang.classify.classification import Classification
     from nexortlang.core.program import Program
     from nexortlang.kets.engine import LimitEngine
     from nexortlang.report.shown import Shown
@@ -65,6 +66,28 @@ def check(source: Source, request: Request) -> Outcome:
     except NexortError as error:
         outcome.diagnostics += error.diagnostics
     return outcome
+
+
+def classify(source: Source, request: Request) -> tuple[Classification | None, list[Diagnostic]]:
+    """source → parse → elaborate, following powers of n → the regime that the program is in, or what is wrong with it."""
+    from nexortlang.classify.classification import classify as classified
+    from nexortlang.elaborate.program import elaborate
+    from nexortlang.elaborate.trace import Trace
+    from nexortlang.files import Files
+    from nexortlang.syntax.parser import parse
+
+    outcome = Outcome()
+    try:
+        module, outcome.diagnostics = parse(source)
+        if not outcome.is_wrong:
+            trace, files = Trace(), Files(request.folder)
+            program, mistakes = elaborate(module, files, dict(request.settings), request.max_steps, trace)
+            outcome.diagnostics += mistakes
+        if not outcome.is_wrong:
+            return classified(program, trace), outcome.diagnostics
+    except NexortError as error:
+        outcome.diagnostics += error.diagnostics
+    return None, outcome.diagnostics
 
 
 def run(source: Source, request: Request, progress: Progress | None = None) -> Outcome:

@@ -18,9 +18,11 @@ from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.report.console import ColorChoice
 from nexortlang.settings import DEFAULT_MAX_STEPS
 
-Command = Literal["run", "check", "core", "simulate", "verify", "fmt", "explain", "repl", "lsp", "help", "version"]
+Command = Literal[
+    "run", "check", "core", "simulate", "verify", "classify", "fmt", "explain", "repl", "lsp", "help", "version"
+]
 Dtype = Literal["float64", "float32"]
-_WITH_FILE = ("check", "core", "simulate", "verify")
+_WITH_FILE = ("check", "core", "simulate", "verify", "classify")
 _ONLY_FOR = {
     "width": ("simulate",),
     "widths": ("verify",),
@@ -45,6 +47,7 @@ Tensor Programs, run at infinite width.
   nexort core FILE       print the core program, itself valid .nxt
   nexort simulate FILE   run it at finite width, several times
   nexort verify FILE     compare its limit with runs at growing widths
+  nexort classify FILE   sort its parametrization: powers of n, stable or not, which regime
   nexort fmt FILE…       lay it out anew, its meaning untouched
   nexort explain [CODE]  the lesson behind a diagnostic, or the list of all
   nexort [repl]          type a program line by line
@@ -134,11 +137,11 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             return "explain", code
         case ["lsp"]:
             return "lsp", ""
-        case [("check" | "core" | "simulate" | "verify") as command, file]:
+        case [("check" | "core" | "simulate" | "verify" | "classify") as command, file]:
             return command, file
         case ["fmt", file, *_]:
             return "fmt", file
-        case [("check" | "core" | "simulate" | "verify" | "fmt") as command]:
+        case [("check" | "core" | "simulate" | "verify" | "classify" | "fmt") as command]:
             raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
         case [file]:
             return "run", file

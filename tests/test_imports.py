@@ -27,7 +27,7 @@ ORDER = """
     core
     files elaborate
     editor
-    jit kets finite
+    jit kets finite classify
     compare
     report
     driver

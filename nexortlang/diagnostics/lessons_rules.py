@@ -244,4 +244,11 @@ LESSONS: dict[str, Lesson] = {
         "for t in range(2):\n    f = sqrt(n) * <v|tanh(U)>\n    L = (f - 1)^2\n"
         "    U -= sign_sgd(sqrt(n) * grad(L, U)) / sqrt(n)\n    show f\n",
     ),
+    "NX245": Lesson(
+        "a program to classify that trains nothing",
+        "nexort classify sorts parametrizations by what updates do to activations and outputs. It needs a gradient, an update by it, and something that is "
+        "computed afterwards: a second step of training, or an output that is shown after the first.",
+        "",
+        "",
+    ),
 }

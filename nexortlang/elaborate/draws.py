@@ -210,11 +210,8 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
         raise error("NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span)
     over_cols = _fit(variance * float(cols.ratio), shape, m.variance_span, "variance")
     name = statement.name.id
-    b, is_target = cx.builder, name in cx.frame.targets
-    drawn = operators.initial(b, b.matrix(name, rows, cols, over_cols, m.law), is_target)
-    if not excess:
-        return drawn
-    return operators.copy(b, operators.scale(b, drawn, b.scale(b.const(1.0), excess / 2)), name, is_target)
+    matrix = cx.builder.matrix(name, rows, cols, over_cols, m.law)
+    return operators.initial(cx.builder, matrix, name in cx.frame.targets, excess / 2)
 
 
 def _random(

@@ -11,6 +11,7 @@ be taken later with respect to the name, at the values that it had.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from functools import partial, reduce
 from itertools import product
 from math import prod
@@ -133,10 +134,11 @@ class Operator:
 # ---------------------------------------------------------------------------- making
 
 
-def initial(b: Builder, matrix: Matrix, is_target: bool = False) -> Operator:
-    """An initial matrix under its own name; `is_target` says that gradients are asked for by this name."""
+def initial(b: Builder, matrix: Matrix, is_target: bool = False, power: Fraction = Fraction(0)) -> Operator:
+    """n^power times an initial matrix, under its own name; `is_target` says that gradients are asked for by this name."""
     members = np.arange(prod(matrix.shape)).reshape(matrix.shape)
     body = _single(b, Initial(matrix, members, False), matrix.rows, matrix.cols)
+    body = scale(b, body, b.scale(b.const(1.0), power)) if power else body
     return copy(b, body, matrix.name, is_target)
 
 

@@ -54,6 +54,7 @@ def show(cx: Context, statement: ast.Show) -> None:
 def add_show(cx: Context, kind: Kind, name: str, at: At, span: Span) -> None:
     """Adds what is shown to the program, if it can be shown."""
     if cx.trace is not None:
+        cx.trace.shown += [at.value] if is_core(at.value) else []
         return
     value = at.value
     if isinstance(value, Operator) and value.is_outer:

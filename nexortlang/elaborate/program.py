@@ -111,6 +111,8 @@ class Elaborator:
                 cx.report_all(resolve(statements, known={*names, *cx.builtins}))
         finally:
             sys.setrecursionlimit(limit)
+        if cx.trace is not None:
+            cx.trace.products.update(use.result.id for use in cx.builder.memo["matrix uses"].values())
         found = cx.diagnostics
         if any(d.severity == "error" for d in found):
             cx.frame.names, cx.frame.ended_loops = names, ended

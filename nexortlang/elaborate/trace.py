@@ -40,10 +40,12 @@ class Optimized:
 
 @dataclass(slots=True)
 class Trace:
-    """`gradients` by the id of their stop."""
+    """`gradients` by the id of their stop; `shown`: what the program shows; `products`: ids of all A @ x with a named matrix A."""
 
     gradients: dict[int, Gradient] = field(default_factory=dict)
     optimized: list[Optimized] = field(default_factory=list)
+    shown: list[Value] = field(default_factory=list)
+    products: set[int] = field(default_factory=set)
 
     def gradient(self, b: Builder, found: Gradient) -> Value:
         """The opaque value of a gradient, noted; a plain number (0, mostly) stays one."""
