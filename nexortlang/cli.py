@@ -69,6 +69,9 @@ def _command(arguments: Arguments, console: Console) -> int:
             return _check(arguments, console)
         case "core":
             return _core(arguments, console)
+        case "derive":
+            _one_thread_per_product()
+            return _derive(arguments, console)
         case "simulate" | "verify":
             return _experiment(arguments, console)
         case "fmt":
@@ -133,6 +136,37 @@ def _core(arguments: Arguments, console: Console) -> int:
     console.answer(to_nxt(outcome.program))
     console.complain(outcome.diagnostics)
     return _status(outcome.diagnostics)
+
+
+def _derive(arguments: Arguments, console: Console) -> int:
+    """The limit as equations, printed or written to a file."""
+    source = read_source(arguments.target)
+    outcome, derivation = driver.derive(source, _request(arguments), arguments.steps)
+    if derivation is None:
+        return _refuse(outcome.diagnostics, console)
+    if arguments.latex:
+        from nexortlang.derive.latex import latex
+
+        answer = latex(derivation, Path(source.name).name)
+    else:
+        from nexortlang.derive.text import text
+
+        answer = text(derivation, 80 if arguments.output else console.width)
+    if arguments.output:
+        write_file(arguments.output, answer)
+    else:
+        console.answer(answer)
+    console.complain(outcome.diagnostics)
+    return _status(outcome.diagnostics)
+
+
+def write_file(name: str, content: str | bytes) -> None:
+    """Writes a file that was asked for; NX501 if that cannot be done."""
+    try:
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise NexortError(Diagnostic("NX501", f"cannot write {name}: {reason}")) from None
 
 
 def _experiment(arguments: Arguments, console: Console) -> int:

@@ -16,8 +16,11 @@ from nexortlang.settings import DEFAULT_MAX_STEPS
 from nexortlang.source import Source
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from nexortlang.classify.classification import Classification
     from nexortlang.core.program import Program
+    from nexortlang.derive.equations import Derivation
     from nexortlang.kets.engine import LimitEngine
     from nexortlang.report.shown import Shown
 
@@ -90,6 +93,32 @@ def classify(source: Source, request: Request) -> tuple[Classification | None, l
     return None, outcome.diagnostics
 
 
+def derive(source: Source, request: Request, steps: int | None) -> tuple[Outcome, Derivation | None]:
+    """source → check → the limit as equations, the first `steps` passes of every loop (None: all)."""
+    from nexortlang.derive.equations import derive as derived
+    from nexortlang.elaborate.program import Elaborator
+    from nexortlang.files import Files
+    from nexortlang.syntax.parser import parse
+
+    outcome = check(source, request)
+    if outcome.program is None:
+        return outcome, None
+    module, _ = parse(source)
+
+    def elaborated(settings: Mapping[str, object]) -> Elaborator | None:
+        elaborator = Elaborator(Files(request.folder), {**request.settings, **settings}, request.max_steps)
+        mistakes = elaborator.run(module.body)
+        return None if any(d.severity == "error" for d in mistakes) else elaborator
+
+    def program(settings: Mapping[str, np.ndarray]) -> Program | None:
+        found = elaborated(settings)
+        return None if found is None else found.program
+
+    first = elaborated({})
+    consts = {} if first is None else first.consts
+    return outcome, derived(outcome.program, consts=consts, elaborate=program, steps=steps)
+
+
 def run(source: Source, request: Request, progress: Progress | None = None) -> Outcome:
     """source → check → limit → results and verdict."""
     return limit(check(source, request), request, progress)
@@ -123,6 +152,22 @@ class Session:
 
     def run(self, source: Source, progress: Progress | None = None) -> Outcome:
         """What the text shows, or what is wrong with it; then it has changed nothing."""
+        outcome = self._grown(source)
+        _take_limit(outcome, self._engine, self.request, progress)
+        return outcome
+
+    def derive(self, source: Source, steps: int | None = 2) -> tuple[Outcome, Derivation | None]:
+        """The limit of what the text shows, an expression say, as equations (see `derive` above)."""
+        from nexortlang.derive.equations import derive as derived
+
+        outcome = self._grown(source)
+        if outcome.program is None:
+            return outcome, None
+        targets = [show.value for show in outcome.program.shows]
+        return outcome, derived(outcome.program, targets=targets, consts=self._elaborator.consts, steps=steps)
+
+    def _grown(self, source: Source) -> Outcome:
+        """The program after the text, with what the text alone asks for."""
         from nexortlang.syntax.parser import parse
 
         module, mistakes = parse(source)
@@ -134,7 +179,6 @@ class Session:
         outcome.diagnostics += self._elaborator.run(module.body)
         if not outcome.is_wrong:
             outcome.program = replace(program, shows=program.shows[shows:], assertions=program.assertions[assertions:])
-            _take_limit(outcome, self._engine, self.request, progress)
         return outcome
 
 

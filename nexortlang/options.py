@@ -13,16 +13,27 @@ from difflib import get_close_matches
 from math import isfinite
 from typing import Literal, NoReturn, TypeVar
 
-from nexortlang import __version__
 from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.report.console import ColorChoice
 from nexortlang.settings import DEFAULT_MAX_STEPS
 
 Command = Literal[
-    "run", "check", "core", "simulate", "verify", "classify", "fmt", "explain", "repl", "lsp", "help", "version"
+    "run",
+    "check",
+    "core",
+    "derive",
+    "simulate",
+    "verify",
+    "classify",
+    "fmt",
+    "explain",
+    "repl",
+    "lsp",
+    "help",
+    "version",
 ]
 Dtype = Literal["float64", "float32"]
-_WITH_FILE = ("check", "core", "simulate", "verify", "classify")
+_WITH_FILE = ("check", "core", "derive", "simulate", "verify", "classify")
 _ONLY_FOR = {
     "width": ("simulate",),
     "widths": ("verify",),
@@ -32,12 +43,12 @@ _ONLY_FOR = {
     "check": ("fmt",),
     "diff": ("fmt",),
     "stdio": ("lsp",),
+    "latex": ("derive",),
+    "output": ("derive",),
+    "steps": ("derive",),
+    "all": ("derive",),
 }
 """Options that only some commands have."""
-LATER = {
-    "derive": "the derivation in bra-ket notation",
-}
-"""Subcommands of later versions, and what they will do."""
 
 _DESCRIPTION = """\
 Tensor Programs, run at infinite width.
@@ -45,6 +56,7 @@ Tensor Programs, run at infinite width.
   nexort FILE            check the program, compute its limit, print a report
   nexort check FILE      check it only
   nexort core FILE       print the core program, itself valid .nxt
+  nexort derive FILE     its limit as equations in bra-ket notation
   nexort simulate FILE   run it at finite width, several times
   nexort verify FILE     compare its limit with runs at growing widths
   nexort classify FILE   sort its parametrization: powers of n, stable or not, which regime
@@ -83,15 +95,15 @@ class Arguments:
     files: tuple[str, ...] = ()
     check: bool = False
     diff: bool = False
+    latex: bool = False
+    output: str = ""
+    steps: int | None = 2
 
 
 def read_arguments(words: Sequence[str]) -> Arguments:
     """What the command line asks for."""
     found, unknown = _parser().parse_known_intermixed_args(list(words))
     names: list[str] = found.words
-    if names and names[0] in LATER:
-        message = f"`nexort {names[0]}` ({LATER[names[0]]}) is not part of version {__version__}"
-        raise NexortError(Diagnostic("NX507", message))
     if unknown:
         raise _bad(
             f"there is no option {unknown[0]}", _suggestion(unknown[0], [o for o in _option_names() if o != "-h"])
@@ -118,6 +130,9 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         tuple(names[1:]) if command == "fmt" else (),
         bool(found.check),
         bool(found.diff),
+        bool(found.latex),
+        found.output or "",
+        None if found.all else found.steps or 2,
     )
 
 
@@ -137,11 +152,11 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             return "explain", code
         case ["lsp"]:
             return "lsp", ""
-        case [("check" | "core" | "simulate" | "verify" | "classify") as command, file]:
+        case [("check" | "core" | "derive" | "simulate" | "verify" | "classify") as command, file]:
             return command, file
         case ["fmt", file, *_]:
             return "fmt", file
-        case [("check" | "core" | "simulate" | "verify" | "classify" | "fmt") as command]:
+        case [("check" | "core" | "derive" | "simulate" | "verify" | "classify" | "fmt") as command]:
             raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
         case [file]:
             return "run", file
@@ -238,6 +253,10 @@ def _parser() -> _Parser:
     add("--check", action="store_const", const=True, help="fmt: write nothing; exit status 1 if a file would change")
     add("--diff", action="store_const", const=True, help="fmt: write nothing; print what would change")
     add("--stdio", action="store_const", const=True, help=argparse.SUPPRESS)  # as many editors start a server
+    add("--latex", action="store_const", const=True, help="derive: a LaTeX document")
+    add("-o", "--output", metavar="FILE", help="derive: write it to a file")
+    add("--steps", type=_count, metavar="N", help="derive: passes of each loop that are written out (default 2)")
+    add("--all", action="store_const", const=True, help="derive: write out every pass")
     add("--quiet", action="store_true", help="no report, no progress, no warnings: errors and the exit status only")
     add(
         "--color",

@@ -80,13 +80,6 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"nexort {__version__}\n"
 
 
-@pytest.mark.parametrize("command", ["derive"])
-def test_commands_of_later_versions(capsys: pytest.CaptureFixture[str], command: str) -> None:
-    assert main([command, FIRST, "--width", "1024", "--seeds", "10", "--latex"]) == 2
-    err = capsys.readouterr().err
-    assert f"`nexort {command}`" in err and "not part of version" in " ".join(err.split())
-
-
 def test_a_file_may_have_the_name_of_a_command(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,9 +36,7 @@ def found(lines: str, name: str = "G") -> tuple[np.ndarray, dict[str, np.ndarray
 @pytest.mark.parametrize("initial", ["W @ x", "W.T @ x"])
 def test_uses_before_an_update_are_of_another_value(update: str, initial: str) -> None:
     """f = net(x) − f₀ without stop: f₀ was computed from the initial matrix."""
-    G, d = found(
-        f"f0 = <v|tanh({initial})>\n{update}\nh = W @ x\nf = <v|tanh(h)> - f0\nG = n * grad(f, W)\nH = h\n"
-    )
+    G, d = found(f"f0 = <v|tanh({initial})>\n{update}\nh = W @ x\nf = <v|tanh(h)> - f0\nG = n * grad(f, W)\nH = h\n")
     W, x, v, g = (d[k] for k in "Wxvg")
     now = {"|g": W - outer(g, x), "sig": W - np.sign(np.outer(g, x)) / N, "0.5": W / 2}
     h = next(m for key, m in now.items() if key in update) @ x
@@ -164,7 +162,7 @@ L = trained(F, x)
 G = n * grad(L, F)
 """
     G, d = found(text)
-    F, W, x, v = d["F"], d["W"], d["x"], d["v"]
+    W, x, v = d["W"], d["x"], d["v"]
     expected = np.stack([np.outer(W.T @ v, x), np.zeros((N, N))], -1)
     np.testing.assert_allclose(G, expected, rtol=1e-12)
 

@@ -29,7 +29,7 @@ ORDER = """
     editor
     jit kets finite classify
     compare
-    report
+    report derive
     driver
     experiments
     api

@@ -317,11 +317,37 @@ class Assertion:
     span: Span
 
 
+# ---------------------------------------------------------------------------- where values come from, for people
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Mark:
+    """From value number `first` on, values were made in this pass of the loops around them: ("t", 3) is the fourth pass of a loop over t."""
+
+    first: int
+    passes: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OptimizerCall:
+    """One call of an optimizer: result = Q(gradients so far), entry by entry.
+
+    `gradients`: what this call and the ones before it, for the same target, were given. The values `first` … `last` − 1 were made by it.
+    """
+
+    name: str
+    gradients: tuple[Value, ...]
+    result: Value
+    first: int
+    last: int
+
+
 @dataclass(slots=True)
 class Program:
     """`values` in program order: operands come first. `widths` in order of declaration; the first is n.
 
     `limits`: by id, what the limit engine computes for a shown or asserted value, where that is another one (`limit_of`).
+    `marks`, `optimizer_calls` and `trained`, the initial matrices that were updated, say how the source came to these values; no limit depends on them.
     """
 
     widths: list[Width] = field(default_factory=list)
@@ -330,6 +356,9 @@ class Program:
     shows: list[Show] = field(default_factory=list)
     assertions: list[Assertion] = field(default_factory=list)
     limits: dict[int, Value] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+    optimizer_calls: list[OptimizerCall] = field(default_factory=list)
+    trained: set[Matrix] = field(default_factory=set)
 
     def limit_of(self, v: Value) -> Value:
         """The value whose limit is that of a shown or asserted one: its leading part."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from nexortlang.core.program import OptimizerCall, Scale
 from nexortlang.diagnostics import Fix, Label
 from nexortlang.elaborate.arithmetic import const, fits, power_of, shape_of
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
@@ -108,6 +109,7 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 cx.bind(p.name.id, evaluate(p.default).value, p.default.span)
         if state_key is not None:
             g = frame.names.get(node.parameters[0].name.id) if node.parameters else None
+            start = len(cx.builder.program.values)
             updates = _run_optimizer(cx, frame, state_key, node)
             if g is not None:
                 first = given.get(node.parameters[0].name.id)
@@ -115,6 +117,7 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 _require_entries(function, gradient, updates, call.span)
                 _require_leading(cx, function, gradient, call.span)
                 cx.optimized = call.span, function.name, gradient
+                _note_optimizer(cx, state_key, function.name, g, updates, start)
                 if cx.trace is not None and is_core(g.value) and is_core(updates):
                     cx.trace.optimized.append(Optimized(function.name, g.value, updates, call.span))
             return updates
@@ -181,6 +184,17 @@ def _state_key(cx: Context, span: Span) -> object:
     """The call's place, its callers' places, and the target of every statement on the way."""
     places = [(site.span, site.target) for site in cx.calls]
     return (*places, (span, cx.target))
+
+
+def _note_optimizer(cx: Context, key: object, name: str, given: Variable, updates: Surface, first: int) -> None:
+    """Notes the call in the program, for derivations. Powers of n do not matter there."""
+    gradient = given.value
+    if not is_core(gradient) or not is_core(updates):
+        return
+    gradient, result = (v.x if isinstance(v, Scale) else v for v in (gradient, updates))
+    program = cx.builder.program
+    seen = cx.seen_gradients[key] = (*cx.seen_gradients.get(key, ()), gradient)
+    program.optimizer_calls.append(OptimizerCall(name, seen, result, first, len(program.values)))
 
 
 def _run_optimizer(cx: Context, frame: Frame, key: object, node: ast.Def | ast.OptimizerDef) -> Surface:

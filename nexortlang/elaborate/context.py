@@ -17,7 +17,7 @@ import numpy as np
 from nexortlang.check import suggest
 from nexortlang.check.scopes import gradient_targets
 from nexortlang.core.build import Builder
-from nexortlang.core.program import InitVector, Value, Width
+from nexortlang.core.program import InitVector, Mark, Value, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.describe import error
 from nexortlang.elaborate.trace import Trace
@@ -96,6 +96,7 @@ class Context:
     calls: list[CallSite] = field(default_factory=list)
     target: tuple[object, ...] = ()
     loops: list[int] = field(default_factory=list)
+    loop_names: list[str] = field(default_factory=list)
     active_slots: set[int] = field(default_factory=set)
     in_optimizer: bool = False
     optimized: tuple[Span, str, At] | None = None
@@ -105,6 +106,7 @@ class Context:
     diagnostics: list[Diagnostic] = field(default_factory=list)
     constant_vectors: dict[tuple[Width, tuple[int, ...], float], Value] = field(default_factory=dict)
     states: dict[object, dict[str, Variable]] = field(default_factory=dict)
+    seen_gradients: dict[object, tuple[Value, ...]] = field(default_factory=dict)
     statements: dict[object, int] = field(default_factory=dict)
     memo_random: dict[int, bool] = field(default_factory=dict)
     targets: dict[Span, frozenset[str]] = field(default_factory=dict)
@@ -195,6 +197,20 @@ class Context:
                 )
             )
             raise Stopped
+
+    def mark_pass(self, variable: str) -> None:
+        """Notes that a pass of the innermost loop begins."""
+        self.loop_names[len(self.loops) - 1 :] = [variable]
+        self._mark()
+
+    def end_loop(self) -> None:
+        """Notes that the innermost loop, which is no longer among `loops`, has ended."""
+        del self.loop_names[len(self.loops) :]
+        self._mark()
+
+    def _mark(self) -> None:
+        program = self.builder.program
+        program.marks.append(Mark(len(program.values), tuple(zip(self.loop_names, self.loops, strict=True))))
 
     @contextmanager
     def inside(self, frame: Frame, site: CallSite) -> Iterator[None]:

@@ -110,6 +110,7 @@ class Backpropagation:
         self._adjoints: dict[int, Adjoint | None] = {loss.id: seed}
         self._users: dict[int, list[User]] = {loss.id: []}
         self._pending: list[tuple[int, Value]] = [(-loss.id, loss)]
+        self._has_error_signal = False
 
     def depends(self, target: Value) -> bool:
         target = without_power(target)
@@ -192,7 +193,18 @@ class Backpropagation:
         for number in sorted(wanted, reverse=True):
             if number not in self._adjoints:
                 self._adjoints[number] = self._collect(self._users[number])
+                self._label(wanted[number], self._adjoints[number])
         return self._adjoints[target.id]
+
+    def _label(self, v: Value, a: Adjoint | None) -> None:
+        """Names an adjoint for printing: dh for the vector h; for the outputs f, of which error signals come, χ."""
+        if a is None or not v.name:
+            return
+        if v.type.axes:
+            self._builder.label(a.body, f"d{v.name}")
+        elif not self._has_error_signal:
+            self._has_error_signal = True
+            self._builder.label(a.coefficient, "χ")
 
     def _collect(self, users: Sequence[User]) -> Adjoint | None:
         """The sum of what the users contribute."""

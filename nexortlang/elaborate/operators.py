@@ -292,6 +292,7 @@ def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
 
 
 def _updated(b: Builder, A: Operator, named: Named, body: Operator, factor: Value | None = None) -> Operator:
+    b.program.trained |= {f.matrix for t in named.body.terms for f in t.factors if isinstance(f, Initial)}
     return _single(b, replace(named, body=body, version=named.version.updated(factor)), A.rows, A.cols)
 
 

@@ -26,7 +26,7 @@ from nexortlang.elaborate.context import Context, Frame, Observer, Silenced, Sto
 from nexortlang.elaborate.describe import error
 from nexortlang.elaborate.statements import run_block
 from nexortlang.elaborate.trace import Trace
-from nexortlang.elaborate.values import ModuleValue, Surface
+from nexortlang.elaborate.values import ConstVal, ModuleValue, Surface
 from nexortlang.files import Files
 from nexortlang.settings import DEFAULT_MAX_STEPS
 from nexortlang.syntax import ast
@@ -93,6 +93,16 @@ class Elaborator:
     def names(self) -> list[str]:
         """The names that are bound now, the built-in functions included: what a prompt can complete."""
         return sorted({*self._context.frame.names, *self._context.builtins})
+
+    @property
+    def consts(self) -> dict[str, np.ndarray]:
+        """The top-level consts of power 0, by name."""
+        found = self._context.frame.names.items()
+        return {
+            name: v.value.array
+            for name, v in found
+            if v.is_const and isinstance(v.value, ConstVal) and not v.value.power
+        }
 
     def run(self, statements: tuple[ast.Stmt, ...]) -> list[Diagnostic]:
         """Executes statements. If they hold an error, names, shows and assertions are as they were before."""

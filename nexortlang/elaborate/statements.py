@@ -364,6 +364,7 @@ def _for(cx: Context, statement: ast.For) -> Surface | None:
     try:
         for k, item in enumerate(value.array):
             cx.loops[-1] = k
+            cx.mark_pass(name.id)
             cx.bind(name.id, const(item, value.power), name.span)
             result = run_block(cx, statement.body)
             if result is not None:
@@ -371,6 +372,7 @@ def _for(cx: Context, statement: ast.For) -> Surface | None:
     finally:
         cx.loops.pop()
         cx.loop_spans.pop()
+        cx.end_loop()
     names.pop(name.id, None)
     if before is not None:
         names[name.id] = before

@@ -46,7 +46,7 @@ def _add_dot(moments: Moments, result: Ket, v: MatMul, x: Ket, earlier: MatMul) 
     same = members[:, None] == earlier_members[None, :]
     if not same.any():
         return result
-    theta, method, error = _expected_derivative(moments, x, earlier)
+    theta, method, error = expected_derivative(moments, x, earlier)
     x_index = broadcast_index(x.shape, v.type.shape)
     weights = theta[x_index] * same
     if not weights.any():
@@ -60,7 +60,7 @@ def _add_dot(moments: Moments, result: Ket, v: MatMul, x: Ket, earlier: MatMul) 
     return Ket(lin, result.shape, least_exact(result.method, method, y.method), max(result.error, error, y.error))
 
 
-def _expected_derivative(moments: Moments, x: Ket, hat: MatMul) -> tuple[np.ndarray, Method, float]:
+def expected_derivative(moments: Moments, x: Ket, hat: MatMul) -> tuple[np.ndarray, Method, float]:
     """E[∂x_a/∂ẑ_b] (entries of x × entries of the hat). Atoms by Stein's lemma over their own leaves: Σ E[∂F] = E[(g − μ) F]."""
     root = Root(hat, 0)
     theta = np.zeros((x.lin.size, math.prod(hat.type.shape)))

@@ -1,0 +1,1 @@
+"""The limit as equations in bra-ket notation: `nexort derive`."""
