@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from random_programs import programs
 
+from nexortlang.core.program import Const
 from nexortlang.diagnostics import Fix
 from nexortlang.editor.analysis import Analysis, analyse, read
 from nexortlang.editor.files import OpenFiles
@@ -125,6 +126,68 @@ def test_renaming_in_random_programs(text: str, rng: Random) -> None:
     except Refused:
         return
     assert meaning(renamed, ROOT) == meaning(text, ROOT)
+
+
+NAMES = ("a", "b", "c")
+
+
+def block(rng: Random, depth: int) -> list[str]:
+    """Random statements that bind, update and read a few names."""
+    lines: list[str] = []
+    for _ in range(rng.randrange(1, 4)):
+        x, y, z = (rng.choice(NAMES) for _ in range(3))
+        inner = ["    " + line for line in block(rng, depth - 1)] if depth else []
+        lines += rng.choice(
+            [
+                [f"{x} = {y} + 2 * {z}"],
+                [f"{x}, {y} = [{z}, 3]"],
+                [f"{x} {rng.choice('+-*')}= {y}"],
+                [f"if {x} > {rng.randrange(9)}:", *inner, "else:", f"    {y} = {z}"] if depth else [f"{x} = {y}"],
+                [f"if {x} > {rng.randrange(9)}:", *inner] if depth else [f"{x} = 2"],
+                [f"for {x} in range({rng.randrange(3)}):", *inner] if depth else [f"{x} = 5"],
+            ]
+        )
+    return lines
+
+
+@st.composite
+def scoped(draw: st.DrawFn) -> str:
+    """Programs of numbers whose definitions shadow, read and update what is outside."""
+    rng = draw(st.randoms(use_true_random=False))
+    body = ["    " + line for line in block(rng, 2)]
+    parameter = rng.choice(("p", "a"))
+    default = rng.choice(("", " = b"))
+    top = [
+        "a = 1",
+        "b = 2",
+        "c = 3",
+        f"def f({parameter}{default}):",
+        *body,
+        f"    return a + 10 * b + 100 * {parameter}",
+    ]
+    more = block(rng, 2)
+    calls = f"show f({rng.randrange(9)}) + f(a)" + (" + f()" if default else "")
+    return "\n".join([*top, *more, calls, "show a + 10 * b + 100 * c", ""])
+
+
+@settings(max_examples=60, deadline=None)
+@given(scoped(), st.randoms(use_true_random=False))
+def test_renaming_where_names_shadow_each_other(text: str, rng: Random) -> None:
+    known = analysis(text)
+    symbol = rng.choice([s for s in known.names.symbols() if s.bindings])
+    offset = rng.choice(symbol.occurrences).span.start
+    try:
+        renamed = changed(text, known, offset, rng.choice((*NAMES, "p", "f", "new")))
+    except Refused:
+        return
+    assert shown(renamed) == shown(text)
+
+
+def shown(text: str) -> tuple[list[object], list[str]]:
+    """The numbers that a program of consts shows, and its mistakes."""
+    module, _ = parse(Source("a", text))
+    program, mistakes = elaborate(module, OpenFiles(ROOT))
+    return [s.value.array.tolist() for s in program.shows if isinstance(s.value, Const)], [d.code for d in mistakes]
 
 
 @pytest.mark.parametrize(

@@ -159,7 +159,9 @@ class Names:
         if isinstance(s, ast.OptimizerDef):
             scope.symbols["step"] = Symbol("step", "state", s.span, s, s.name.id)
         bound = {n.id for inner in s.body for n in bound_names(inner)} - scope.symbols.keys()
-        early = _read_early(s.body, bound & self.top.symbols.keys(), set(scope.symbols))
+        shared = bound & self.top.symbols.keys()
+        defaults = _names(tuple(p.default for p in s.parameters))
+        early = _read_early(s.body, shared, set(scope.symbols)) | (defaults & shared)
         self._declare(scope, s.body, early)
         self.definitions.append(scope)
         for p in s.parameters:

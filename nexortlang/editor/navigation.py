@@ -156,7 +156,7 @@ def _own(analysis: Analysis, offset: int, project: Project | None) -> tuple[Anal
     reading, symbol, span = found
     if symbol.kind == "builtin":
         raise Refused(f"{symbol.name} is built in")
-    if not symbol.bindings:
+    if not symbol.bindings or (symbol.name == "step" and isinstance(symbol.statement, ast.OptimizerDef)):
         raise Refused(f"{symbol.name} is a word of the language here")
     if reading is analysis.reading:
         return analysis, symbol, span
