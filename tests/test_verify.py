@@ -248,7 +248,7 @@ def test_the_report_says_what_was_found() -> None:
     status, out, err = command("verify", FIRST, "--widths", "32,64,128", "--seeds", "5")
     assert status == 0 and not err
     assert "K  (exact): agrees" in out and "rate" in out and "extrapolated" in out
-    assert "20 numbers, 5 runs at each of 3 widths: limit and finite widths agree" in " ".join(out.split())
+    assert "24 numbers, 5 runs at each of 3 widths: limit and finite widths agree" in " ".join(out.split())
     status, out, _ = command("verify", FIRST, "--widths", "32,64", "--seeds", "2", "--quiet")
     assert status == 0 and not out
 
@@ -293,6 +293,26 @@ def test_widths_that_do_not_approach_the_limit_are_found(tmp_path: Path) -> None
         and diagnostic["code"] == "NX306"
         and "expected step to tend to 0, found 0.999" in diagnostic["message"]
     )
+
+
+def test_runs_that_scatter_around_the_limit_at_every_width_are_found(tmp_path: Path) -> None:
+    """A sign of what tends to 0: the mean over runs is the limit, no run is near it."""
+    text = "width n\nx[n] ~ normal(0, 1)\ng = avg(x)\nshow g / (abs(g) + 1e-8) as step\nshow g\n"
+    status, answer = verified(tmp_path, text, "--widths", "32,64,128", "--seeds", "5")
+    step, mean = answer["results"]
+    value, square = step["parts"]
+    assert status == 1 and not step["agrees"] and mean["agrees"]
+    assert square["part"] == "squared distance" and square["deviation"] > answer["threshold"] > abs(value["deviation"])
+
+
+@pytest.mark.parametrize("seeds", [3, 20])
+@pytest.mark.parametrize("rate", [0.5, 0.25])
+def test_squared_distances_that_fall_are_not_called_wrong(seeds: int, rate: float) -> None:
+    rng = np.random.default_rng(seeds)
+    squares = (WIDTHS[None, :, None] ** -rate * rng.standard_normal((seeds, 4, 100 * 300))) ** 2
+    s = Series(WIDTHS, squares.mean(axis=0), squares.std(axis=0, ddof=1) / seeds**0.5, seeds - 1)
+    wrong = judged(s, rate=0.5, spread=1.0).reshape(300, 100).max(axis=1) > threshold(100)
+    assert wrong.mean() <= 0.03
 
 
 def test_one_run_is_shown_without_errors(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """What is compared of one show: numbers that each run gives, and the limits that they should have.
 
 In: a limit answer and the sample of the same show. Out: `Measured` records. A scalar gives its value, a covariance its entries, a distribution its mean, its variance,
-five quantiles and the distance of the whole distribution from its limit (Wasserstein's: the mean difference of the quantile functions).
+five quantiles and the distance of the whole distribution from its limit (Wasserstein's: the mean difference of the quantile functions). A scalar that is no longer random in the limit also gives its squared
+distance from it: that every run tends to the limit is more than that their mean does.
 
 A vector's quantiles are taken run by run. What is random in the limit has one distribution over all runs: there a run's number is the share of its coordinates below the
 limit's quantile, whose mean has no bias from few runs.
@@ -11,18 +12,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 from nexortlang.finite.simulate import Sample
 from nexortlang.kets.results import CURVE, Distribution, Estimate
 
+Role: TypeAlias = Literal["number", "distance", "square"]
+
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """`runs`: (runs, numbers). `limits` and `limit_errors`: one for each number. `floor`: the least standard error of the mean over runs.
 
-    `random`: runs spread alike at every width. `kinked`: the bias may be of order n^(−1/2) whatever the program does. `is_distance`: how far runs are from the limit, 0 in the limit.
+    `random`: runs spread alike at every width. `kinked`: the bias may be of order n^(−1/2) whatever the program does. `role`: a number of its own, or how far runs are from the limit, 0 in
+    the limit: a distribution as a whole, or a number by its square.
     """
 
     part: str
@@ -32,14 +37,32 @@ class Measured:
     floor: np.ndarray
     random: bool
     kinked: bool = False
-    is_distance: bool = False
+    role: Role = "number"
 
 
 def measure(sample: Sample, answer: Estimate | Distribution) -> list[Measured]:
     """Everything that is compared of one show."""
-    found = [_numbers(sample, answer)] if isinstance(answer, Estimate) else _distribution(sample, answer)
     random = sample.random and not sample.conditional
+    if isinstance(answer, Estimate):
+        numbers = _numbers(sample, answer)
+        found = [numbers] if random else [numbers, _squares(numbers)]
+    else:
+        found = list(_distribution(sample, answer))
     return [replace(m, random=random) for m in found]
+
+
+def _squares(m: Measured) -> Measured:
+    """How far the runs are from the limit, squared. Fitted as if it fell like n^(−1/2), half as fast as it should: only what does not fall deviates."""
+    return replace(
+        m,
+        part="squared distance",
+        runs=(m.runs - m.limits) ** 2,
+        limits=np.zeros_like(m.limits),
+        limit_errors=m.limit_errors**2,
+        floor=np.zeros_like(m.floor),
+        kinked=True,
+        role="square",
+    )
 
 
 def _numbers(sample: Sample, answer: Estimate) -> Measured:
@@ -88,7 +111,7 @@ def _distribution(sample: Sample, limit: Distribution) -> Iterator[Measured]:
         curves = np.quantile(values, CURVE, axis=1)
         distances = np.abs(curves - limit.curve[:, None]).mean(axis=0)
         error = zero if limit.curve_stderr is None else limit.curve_stderr.mean(axis=0)
-        yield _flat("distance", distances, zero, error, zero, kinked=True, is_distance=True)
+        yield _flat("distance", distances, zero, error, zero, kinked=True, role="distance")
 
 
 def _share(p: float, quantile: np.ndarray, error: np.ndarray, values: np.ndarray) -> Measured:
@@ -121,10 +144,10 @@ def _flat(
     errors: np.ndarray,
     floor: np.ndarray,
     kinked: bool = False,
-    is_distance: bool = False,
+    role: Role = "number",
 ) -> Measured:
     def flat(a: np.ndarray) -> np.ndarray:
         return np.broadcast_to(a, limits.shape).reshape(-1).astype(float)
 
     each = np.broadcast_to(runs, (len(runs), *limits.shape)).reshape(len(runs), -1)
-    return Measured(part, each, flat(limits), flat(errors), flat(floor), False, kinked, is_distance)
+    return Measured(part, each, flat(limits), flat(errors), flat(floor), False, kinked, role)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from nexortlang.compare.bias import bias_rate
-from nexortlang.compare.measure import Measured, measure
+from nexortlang.compare.measure import Measured, Role, measure
 from nexortlang.compare.statistics import Series, deviations, extrapolate, rms, slope, threshold
 from nexortlang.core.program import Program, Show, Value
 from nexortlang.finite.simulate import Simulation
@@ -20,6 +20,8 @@ from nexortlang.kets.results import LimitResult, Method, least_exact
 
 _LIMIT_FREEDOM = {"exact": np.inf, "quadrature": np.inf, "sampled": 7.0}
 """Degrees of freedom of a limit's error: the particles' eight randomisations."""
+_SPREAD: dict[Role, float] = {"number": 0.5, "distance": 0.5, "square": 1.0}
+"""The exponents of 1/n in the spread of what runs give."""
 _ROUNDING = {"float64": 1e-9, "float32": 1e-4}
 """What arithmetic may lose, relative to the largest entry."""
 
@@ -29,6 +31,7 @@ class Part:
     """One kind of number of a show: its limits, means and standard errors at each width (widths, numbers), and at infinite width; `deviations` in standard errors."""
 
     name: str
+    role: Role
     limits: np.ndarray
     limit_errors: np.ndarray
     means: np.ndarray
@@ -36,6 +39,11 @@ class Part:
     extrapolated: np.ndarray
     extrapolated_errors: np.ndarray
     deviations: np.ndarray
+
+    @property
+    def deviation(self) -> float:
+        """The largest, 0 of nothing."""
+        return float(np.max(np.abs(self.deviations), initial=0.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +61,9 @@ class Compared:
     spread_rate: float
 
     @property
-    def worst(self) -> tuple[Part, int]:
-        """The number that deviates most, and of which part it is."""
-        part = max((p for p in self.parts if p.deviations.size), key=lambda p: float(np.max(np.abs(p.deviations))))
-        return part, int(np.argmax(np.abs(part.deviations)))
-
-    @property
     def deviation(self) -> float:
         """The largest deviation, in standard errors (0 of nothing)."""
-        return max((float(np.max(np.abs(p.deviations), initial=0.0)) for p in self.parts), default=0.0)
+        return max((p.deviation for p in self.parts), default=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,14 @@ class Comparison:
 
     def agrees(self, c: Compared) -> bool:
         return c.deviation <= self.threshold
+
+    def worst(self, c: Compared) -> tuple[Part, int]:
+        """The number that deviates most, and of which part it is; a squared distance only where the number itself agrees."""
+        parts = [p for p in c.parts if p.deviations.size]
+        numbers = [p for p in parts if p.role != "square"]
+        off = max(p.deviation for p in numbers)
+        part = max(numbers if off > self.threshold else parts, key=lambda p: p.deviation)
+        return part, int(np.argmax(np.abs(part.deviations)))
 
     @property
     def agree(self) -> bool:
@@ -126,10 +136,10 @@ class Comparer:
             (float(np.max(np.abs([*m.runs, m.limits]), initial=0.0)) for ms in measured for m in ms), default=0.0
         )
         parts = [self._part(same, widths, rate, method, scale) for same in zip(*measured, strict=True)]
-        numbers = [[m for m in ms if not m.is_distance] for ms in measured]
+        numbers = [[m for m in ms if m.role == "number"] for ms in measured]
         runs = [np.concatenate([m.runs for m in ms], axis=1) for ms in numbers]
         limits = [np.concatenate([m.limits for m in ms]) for ms in numbers]
-        distances = [[m.runs for m in ms if m.is_distance] for ms in measured]
+        distances = [[m.runs for m in ms if m.role == "distance"] for ms in measured]
         away = [np.concatenate(d or [r - limit], axis=1) for d, r, limit in zip(distances, runs, limits, strict=True)]
         distance = np.array([float(rms(a.reshape(-1))) for a in away])
         spread = np.array([float(rms(r.std(axis=0, ddof=1))) for r in runs])
@@ -145,10 +155,14 @@ class Comparer:
         scatter = np.stack([m.runs.std(axis=0, ddof=1) for m in measured]) / self._seeds**0.5
         errors = np.maximum(scatter, np.stack([m.floor for m in measured]))
         series = Series(widths, means, errors, self._seeds - 1)
-        fitted = extrapolate(series, min(rate, 0.5) if first.kinked else rate, 0.0 if first.random else 0.5)
+        fitted = extrapolate(series, min(rate, 0.5) if first.kinked else rate, _SPREAD[first.role] * (not first.random))
         rounding = np.full_like(first.limits, self._rounding * scale)
         off = deviations(fitted, first.limits, first.limit_errors, _LIMIT_FREEDOM[method], rounding)
-        return Part(first.part, first.limits, first.limit_errors, means, errors, fitted.values, fitted.errors, off)
+        if first.role == "square":  # of order 1/n it falls below 0 by extrapolation: that is no deviation
+            off = np.maximum(off, 0.0)
+        return Part(
+            first.part, first.role, first.limits, first.limit_errors, means, errors, fitted.values, fitted.errors, off
+        )
 
 
 def _by_statement(shows: Sequence[Show], found: Sequence[list[Measured]]) -> list[list[Measured]]:

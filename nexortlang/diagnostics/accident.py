@@ -19,7 +19,8 @@ def accident(error: Exception) -> Diagnostic:
                 "NX506", "the program is nested too deeply", hint="break up its longest expression with names"
             )
         case OSError():
-            return Diagnostic("NX501", f"cannot read or write: {error.strerror or error}")
+            what = f" {error.filename}" if isinstance(error.filename, str) else ""
+            return Diagnostic("NX501", f"cannot read or write{what}: {error.strerror or error}")
         case _:
             summary = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             return Diagnostic(

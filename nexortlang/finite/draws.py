@@ -67,9 +67,8 @@ def _fill(law: Law, deviation: float, out: np.ndarray, rng: np.random.Generator)
                 part -= 0.5
                 part *= deviation * 12.0**0.5
             case "rademacher":
-                part[:] = rng.integers(0, 2, len(part), dtype=np.int8)
-                part -= 0.5
-                part *= 2.0 * deviation
+                np.multiply(rng.integers(0, 2, len(part), dtype=np.int8), 2.0 * deviation, out=part, casting="unsafe")
+                part -= deviation
             case "laplace":
                 part[:] = rng.laplace(0.0, deviation * 0.5**0.5, len(part))
             case "bernoulli":

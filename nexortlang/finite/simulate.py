@@ -114,11 +114,14 @@ class Simulator:
                 "NX505",
                 f"width {sizes.n} needs {_amount(needs)} of memory, and the machine has {_amount(available_memory())} left",
                 v.span,
-                hint="take a smaller width, fewer seeds or --dtype float32"
-                if self._dtype.itemsize == 8
-                else "take a smaller width or fewer seeds",
+                hint="take " + " or ".join(self._remedies(2 * kept > needs)),
             )
         )
+
+    def _remedies(self, runs_need_most: bool) -> list[str]:
+        """What makes a program fit."""
+        smaller = ["--dtype float32"] if self._dtype.itemsize == 8 and not runs_need_most else []
+        return ["a smaller width", *smaller, *(["fewer seeds"] if runs_need_most else [])]
 
     def _kept_bytes(self, sizes: Sizes) -> int:
         """What is kept of all runs."""

@@ -81,19 +81,19 @@ def _block(s: Shown, x: Compared, c: Comparison, width: int) -> list[str]:
 
     lines = [f"{s.name}  ({s.answer.method}): {verdict}"]
     lines += table(Axis(len(labels), labels.__getitem__, "n"), Axis(3, lambda j: columns[j][0]), cell, width)
-    return [*lines, *textwrap.wrap(_worst(s, x), width, initial_indent="  ", subsequent_indent="  ")]
+    return [*lines, *textwrap.wrap(_worst(s, x, c), width, initial_indent="  ", subsequent_indent="  ")]
 
 
-def _worst(s: Shown, x: Compared) -> str:
+def _worst(s: Shown, x: Compared, c: Comparison) -> str:
     if not any(p.deviations.size for p in x.parts):
         return "(empty)"
-    part, k = x.worst
+    part, k = c.worst(x)
     count = sum(p.deviations.size for p in x.parts)
     which = f"{_called(s, part, k)}: " if count > 1 else ""
     of = f", the largest of {count} deviations" if count > 1 else ""
     return (
         f"{which}limit {number(float(part.limits[k]), float(part.limit_errors[k]))}, "
-        f"extrapolated {number(float(part.extrapolated[k]), float(part.extrapolated_errors[k]))}: {x.deviation:.1f} se{of}"
+        f"extrapolated {number(float(part.extrapolated[k]), float(part.extrapolated_errors[k]))}: {abs(float(part.deviations[k])):.1f} se{of}"
     )
 
 
@@ -105,7 +105,7 @@ def _called(s: Shown, part: Part, k: int) -> str:
 
 def _summary(c: Comparison, width: int) -> list[str]:
     wrong = sum(not c.agrees(x) for x in c.compared)
-    numbers = f"{c.count} numbers, {c.seeds} runs at each of {len(c.widths)} widths"
+    numbers = f"{c.count} number{'s' * (c.count != 1)}, {c.seeds} runs at each of {len(c.widths)} widths"
     if wrong:
         verdict = f"{numbers}: {wrong} of {len(c.compared)} shows disagree (deviations above {c.threshold:.1f} se)."
     else:
@@ -114,7 +114,7 @@ def _summary(c: Comparison, width: int) -> list[str]:
 
 
 def _disagreement(s: Shown, x: Compared, c: Comparison) -> Diagnostic:
-    part, k = x.worst
+    part, k = c.worst(x)
     called = f"{s.name} {_called(s, part, k)}".strip()
     limit = number(float(part.limits[k]), float(part.limit_errors[k]))
     found = number(float(part.extrapolated[k]), float(part.extrapolated_errors[k]))
@@ -122,7 +122,7 @@ def _disagreement(s: Shown, x: Compared, c: Comparison) -> Diagnostic:
     return Diagnostic(
         "NX306",
         f"finite widths disagree with the limit: expected {called} to tend to {limit}, found {last} at width {c.widths[-1]} and "
-        f"{found} by extrapolation, {x.deviation:.1f} standard errors away",
+        f"{found} by extrapolation, {abs(float(part.deviations[k])):.1f} standard errors away",
         s.span,
         hint="try larger widths first: what is still far from its limit cannot be extrapolated",
     )
