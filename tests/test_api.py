@@ -151,8 +151,9 @@ def test_what_has_no_limit_is_an_exception() -> None:
 def test_a_disagreement_is_a_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     program = nexortlang.loads("width n\nx[n] ~ normal(0, 1)\nshow avg(x) as m\nshow <x|x> as k\n")
     verdict = program.verify((8, 16, 32), seeds=4)
-    assert verdict.agree and [v.name for v in verdict] == ["m", "k"] and verdict.numbers == 2
-    (part,) = verdict["k"].parts
+    assert verdict.agree and [v.name for v in verdict] == ["m", "k"] and verdict.numbers == 4
+    part, square = verdict["k"].parts
+    assert square.name == "squared distance" and square.means.shape == (3,)
     assert part.means.shape == (3,) and part.limits.shape == () and verdict["k"].limit.value == 1
     right = engine.limit
 
