@@ -244,10 +244,12 @@ def tell(outcome: Outcome, console: Console, name: str, seed: int) -> int:
     if console.json:
         console.answer(json.results(outcome.shown, name, seed, outcome.diagnostics))
     else:
+        from nexortlang.report.sparkline import BARS, PLAIN_BARS
         from nexortlang.report.text import report
 
         failed = sum(d.code == "NX304" for d in outcome.diagnostics)
-        console.say(report(outcome.shown, len(outcome.program.assertions) - failed, console.width))
+        bars = BARS if console.draws_bars else PLAIN_BARS
+        console.say(report(outcome.shown, len(outcome.program.assertions) - failed, console.width, bars))
     console.complain(outcome.diagnostics)
     return _status(outcome.diagnostics)
 

@@ -20,6 +20,7 @@ from nexortlang.kets.results import Distribution, Estimate, LimitResult, Method
 from nexortlang.report import json
 from nexortlang.report.numbers import number
 from nexortlang.report.shown import Shown, gather
+from nexortlang.report.sparkline import BARS, PLAIN_BARS, sparkline
 from nexortlang.report.text import report
 from nexortlang.report.verdict import verdict
 from nexortlang.source import Source, Span
@@ -132,7 +133,47 @@ def test_distributions_stack() -> None:
     assert {s.shape, s.answer.mean.shape, s.answer.quantiles[0.5].shape, s.answer.kurtosis.shape} == {(3, 2)}
 
 
+# ---------------------------------------------------------------------------- sparklines
+
+
+def test_a_series_ends_in_bars() -> None:
+    (s,) = shown_of([(0, (t,), estimate(t / 4)) for t in range(5)])
+    assert report([s], 0).splitlines()[-1] == "  trend  ▁▃▅▇█"
+    assert report([s], 0, 80, PLAIN_BARS).splitlines()[-1] == "  trend  .-+#@"
+    (pairs,) = shown_of([(0, (t,), estimate([t, -t])) for t in range(4)])
+    assert report([pairs], 0).splitlines()[-2:] == ["  trend  [0]  ▁▃▆█", "         [1]  █▆▃▁"]
+    (short,) = shown_of([(0, (t,), estimate(t)) for t in range(3)])
+    assert "trend" not in report([short], 0)
+
+
+def test_what_moves_less_than_its_error_is_flat() -> None:
+    assert set(sparkline(np.array([0.5, 0.501, 0.499, 0.5]), np.full(4, 0.01), 40)) <= {"▄", "▅"}
+    assert sparkline(np.array([0.0, 1.0]), np.full(2, 0.01), 40) == "▁█"
+
+
+def test_bars_of_what_is_no_number() -> None:
+    nan = float("nan")
+    assert sparkline(np.array([0.0, nan, 1.0]), np.zeros(3), 40) == "▁?█"
+    assert sparkline(np.array([nan, float("inf")]), np.zeros(2), 40) == "??"
+    assert sparkline(np.zeros(3), np.zeros(3), 40) == "▁▁▁"
+
+
+@given(st.lists(st.floats(-1e9, 1e9), min_size=1, max_size=200), st.integers(1, 120))
+def test_bars_fit_and_keep_the_order(values: list[float], room: int) -> None:
+    line = sparkline(np.array(values), np.zeros(len(values)), room)
+    assert len(line) <= min(len(values), max(8, room)) and set(line) <= set(BARS)
+    if len(line) == len(values) and max(values) - min(values) > 1e-6 * max(map(abs, values)):
+        heights = [BARS.index(c) for c in line]
+        assert heights[int(np.argmax(values))] == max(heights) and heights[int(np.argmin(values))] == min(heights)
+
+
 # ---------------------------------------------------------------------------- text
+
+
+def test_a_long_title_is_broken() -> None:
+    name = "avg(" + " + ".join(["x"] * 20) + ")"
+    lines = report(shown_of([(0, (), estimate([1, 2]))], name), 0, 40).splitlines()
+    assert all(len(line) <= 40 for line in lines) and lines[0].startswith("avg(")
 
 
 def test_single_numbers_share_a_block() -> None:

@@ -35,6 +35,15 @@ class Console:
         """Columns of the terminal (80 where there is none)."""
         return shutil.get_terminal_size().columns
 
+    @property
+    def draws_bars(self) -> bool:
+        """Whether stdout has the characters of sparklines."""
+        try:
+            "▁█".encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+        except (UnicodeError, LookupError):
+            return False
+        return True
+
     def say(self, text: str) -> None:
         """A report; --quiet keeps it back."""
         if not self.quiet:

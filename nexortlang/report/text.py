@@ -1,7 +1,7 @@
 """The report a person reads.
 
 In: what was shown, how many asserts hold, the width of the terminal. Out: text. Every number comes with how it was obtained (exact,
-quadrature, sampled) and, where it is not exact, how sure it is: `0.1234(5)`.
+quadrature, sampled) and, where it is not exact, how sure it is: `0.1234(5)`. A series ends in a line of bars.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ import numpy as np
 from nexortlang.kets.results import Distribution, Estimate
 from nexortlang.report.numbers import matters, number, rough
 from nexortlang.report.shown import Shown
+from nexortlang.report.sparkline import BARS, sparkline
 from nexortlang.report.table import ELLIPSIS, Axis, is_elided, table
 
 _LEGEND = "0.123(4) means 0.123 with a standard error of 0.004."
 _REST = f"{ELLIPSIS} stands for what is left out; --json prints everything."
 _ENTRIES_SIDE_BY_SIDE = 4
+_SHORTEST_TREND = 4
 
 
-def report(shown: Sequence[Shown], asserts: int, width: int = 80) -> str:
-    """The whole report, ending in a line break (empty for a program that shows and asserts nothing)."""
-    blocks = list(_blocks(shown, width))
+def report(shown: Sequence[Shown], asserts: int, width: int = 80, bars: str = BARS) -> str:
+    """The whole report, ending in a line break (empty for a program that shows and asserts nothing). `bars`: what sparklines are made of."""
+    blocks = list(_blocks(shown, width, bars))
     notes = [line for note in _notes(shown, asserts) for line in textwrap.wrap(note, width)]
     return "\n\n".join("\n".join(lines) for lines in [*blocks, notes] if lines) + "\n" * bool(blocks or notes)
 
 
-def _blocks(shown: Sequence[Shown], width: int) -> Iterator[list[str]]:
+def _blocks(shown: Sequence[Shown], width: int, bars: str) -> Iterator[list[str]]:
     """Single numbers that follow each other share a block; everything else has its own."""
     for single, some in groupby(shown, key=lambda s: s.kind != "distribution" and s.shape == ()):
         if single:
             yield _numbers(list(some), width)
         else:
-            yield from ([f"{s.name}  ({_describe(s)})", *_array(s, width)] for s in some)
+            yield from ([*_title(s, width), *_array(s, width), *_trend(s, width, bars)] for s in some)
 
 
 def _notes(shown: Sequence[Shown], asserts: int) -> Iterator[str]:
@@ -50,6 +52,10 @@ def _notes(shown: Sequence[Shown], asserts: int) -> Iterator[str]:
 
 def _value(s: Shown) -> np.ndarray:
     return s.answer.mean if isinstance(s.answer, Distribution) else s.answer.value
+
+
+def _title(s: Shown, width: int) -> list[str]:
+    return textwrap.wrap(f"{s.name}  ({_describe(s)})", max(width, 20), subsequent_indent="  ")
 
 
 def _describe(s: Shown) -> str:
@@ -84,6 +90,18 @@ def _array(s: Shown, width: int) -> list[str]:
             if _parts_below(s):
                 return table(rows, columns, lambda i, j: parts[i](j), width)
             return table(rows, columns, lambda i, j: parts[j](i), width)
+
+
+def _trend(s: Shown, width: int, bars: str) -> list[str]:
+    """A series as bars, a line for each entry if these are few."""
+    passes, entries = prod(s.loops), prod(s.shape[len(s.loops) :])
+    if not s.loops or passes < _SHORTEST_TREND or not 0 < entries <= _ENTRIES_SIDE_BY_SIDE:
+        return []
+    values, errors = (a.reshape(passes, entries) for a in (_value(s), s.answer.stderr))
+    labels = _subscripts(s.shape[len(s.loops) :])
+    heads = [f"  trend  {labels.label(k)}".rstrip() + "  " for k in range(entries)]
+    heads = [h if k == 0 else h.replace("trend", "     ") for k, h in enumerate(heads)]
+    return [h + sparkline(values[:, k], errors[:, k], width - len(h), bars) for k, h in enumerate(heads)]
 
 
 def _axes(s: Shown) -> tuple[Axis, Axis]:
