@@ -22,9 +22,11 @@ from nexortlang.editor.hover import Hover, hover
 from nexortlang.editor.navigation import definition, references
 from nexortlang.editor.outline import inlay_hints, outline
 from nexortlang.editor.vocabulary import BUILTINS, KEYWORDS, LAWS, STATEMENT_WORDS
+from nexortlang.elaborate.program import Elaborator
 from nexortlang.format.formatter import formatted
-from nexortlang.source import Source
+from nexortlang.source import Source, Span
 from nexortlang.syntax import words
+from nexortlang.syntax.parser import parse
 from nexortlang.syntax.table import table
 
 
@@ -127,6 +129,19 @@ def test_diagnostics_are_those_of_check(file: Path) -> None:
     assert known.stopped_at is None
     expected = check(source, Request(file.parent)).diagnostics
     assert [described(d) for d in known.diagnostics] == [described(d) for d in expected]
+
+
+@pytest.mark.parametrize("file", PROGRAMS, ids=lambda p: p.stem)
+def test_watching_a_run_changes_nothing_of_it(file: Path) -> None:
+    module, _ = parse(Source(str(file), file.read_text("utf-8")))
+    watched: list[Span] = []
+    runs = [
+        Elaborator(OpenFiles(file.parent), observe=observe) for observe in (None, lambda span, _: watched.append(span))
+    ]
+    assert runs[0].run(module.body) == runs[1].run(module.body)
+    first, second = (run.program for run in runs)
+    assert [repr(v) for v in first.values] == [repr(v) for v in second.values] and len(first.shows) == len(second.shows)
+    assert len(watched) >= len(first.shows)
 
 
 def test_a_long_run_is_given_up_and_keeps_what_it_found() -> None:

@@ -92,7 +92,7 @@ def test_a_mistake_in_a_module_stands_at_its_import_and_goes_with_it(client: Cli
 
 
 def test_a_long_program_does_not_stop_the_server(client: Client) -> None:
-    text = "width n\nx[n] ~ normal(0, 1)\nfor t in range(10^5):\n    x = tanh(x + t)\nshow <x|x>\n"
+    text = "width n\nx[n] ~ normal(0, 1)\nfor t in range(9 * 10^5):\n    x = tanh(x + t)\nshow <x|x>\n"
     client.open("long.nxt", text)
     for version in range(2, 12):
         client.change("long.nxt", text + "#" * version + "\n", version)
