@@ -7,7 +7,7 @@ Guarantees: no stage prints, exits or lets a NexortError through; a stage runs o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,60 +129,11 @@ def limit(checked: Outcome, request: Request, progress: Progress | None = None) 
     from nexortlang.kets.engine import LimitEngine
 
     outcome = Outcome(list(checked.diagnostics), checked.program)
-    _take_limit(outcome, LimitEngine(), request, progress)
+    take_limit(outcome, LimitEngine(), request, progress)
     return outcome
 
 
-class Session:
-    """A program that grows text by text, as at a prompt: names stay, and so does what is known of the limit."""
-
-    def __init__(self, request: Request) -> None:
-        from nexortlang.elaborate.program import Elaborator
-        from nexortlang.files import Files
-        from nexortlang.kets.engine import LimitEngine
-
-        self.request = request
-        self._elaborator = Elaborator(Files(request.folder), request.settings, request.max_steps, interactive=True)
-        self._engine = LimitEngine()
-
-    @property
-    def names(self) -> list[str]:
-        """What the next text may speak of."""
-        return self._elaborator.names
-
-    def run(self, source: Source, progress: Progress | None = None) -> Outcome:
-        """What the text shows, or what is wrong with it; then it has changed nothing."""
-        outcome = self._grown(source)
-        _take_limit(outcome, self._engine, self.request, progress)
-        return outcome
-
-    def derive(self, source: Source, steps: int | None = 2) -> tuple[Outcome, Derivation | None]:
-        """The limit of what the text shows, an expression say, as equations (see `derive` above)."""
-        from nexortlang.derive.equations import derive as derived
-
-        outcome = self._grown(source)
-        if outcome.program is None:
-            return outcome, None
-        targets = [show.value for show in outcome.program.shows]
-        return outcome, derived(outcome.program, targets=targets, consts=self._elaborator.consts, steps=steps)
-
-    def _grown(self, source: Source) -> Outcome:
-        """The program after the text, with what the text alone asks for."""
-        from nexortlang.syntax.parser import parse
-
-        module, mistakes = parse(source)
-        outcome = Outcome(mistakes)
-        if outcome.is_wrong:
-            return outcome
-        program = self._elaborator.program
-        shows, assertions = len(program.shows), len(program.assertions)
-        outcome.diagnostics += self._elaborator.run(module.body)
-        if not outcome.is_wrong:
-            outcome.program = replace(program, shows=program.shows[shows:], assertions=program.assertions[assertions:])
-        return outcome
-
-
-def _take_limit(outcome: Outcome, engine: LimitEngine, request: Request, progress: Progress | None) -> None:
+def take_limit(outcome: Outcome, engine: LimitEngine, request: Request, progress: Progress | None) -> None:
     """program → limit → results and verdict, added to the outcome."""
     from nexortlang.kets.results import Options
     from nexortlang.report.shown import gather

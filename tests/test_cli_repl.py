@@ -14,7 +14,8 @@ from prompt_toolkit.output import DummyOutput
 
 from nexortlang import driver
 from nexortlang.cli import main
-from nexortlang.driver import Request, Session
+from nexortlang.driver import Request
+from nexortlang.session import Session
 from nexortlang.source import Source
 
 

@@ -39,7 +39,8 @@ from nexortlang.derive.terms import (
 )
 from nexortlang.derive.text import equation, text
 from nexortlang.derive.writing import is_written_exactly, written
-from nexortlang.driver import Request, Session
+from nexortlang.driver import Request
+from nexortlang.session import Session
 from nexortlang.source import Source
 
 ROOT = Path(__file__).resolve().parent.parent

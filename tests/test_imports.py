@@ -31,7 +31,7 @@ ORDER = """
     compare
     report derive
     driver
-    experiments
+    experiments session
     api
     lsp
     options setvalues

@@ -37,18 +37,30 @@ HALF = Fraction(1, 2)
 
 
 def show(cx: Context, statement: ast.Show) -> None:
-    e = statement.value
-    kind: Kind = "scalar"
-    shown: ast.Expr = e
+    kind, shown = _special(cx, statement.value)
+    name = statement.alias.id if statement.alias is not None else statement.value.span.text
+    add_show(cx, kind or "scalar", name, number(evaluate(cx, shown)), statement.span)
+
+
+def ask(cx: Context, e: ast.Expr, span: Span, kind: Kind | None = None) -> None:
+    """Shows an expression as a prompt does: of a vector the distribution, unless the expression or `kind` says what."""
+    special, shown = _special(cx, e)
+    at = number(evaluate(cx, shown))
+    if isinstance(at.value, Nothing):
+        return
+    usual: Kind = "distribution" if matrices.sort_of(at.value) == "vector" else "scalar"
+    add_show(cx, special or kind or usual, span.text, at, span)
+
+
+def _special(cx: Context, e: ast.Expr) -> tuple[Kind | None, ast.Expr]:
+    """What dist(x) and cov(f) show; of other expressions themselves."""
     if isinstance(e, ast.Call) and isinstance(e.function, ast.Name) and cx.frame.find(e.function.id) is None:
         special = SPECIAL.get(e.function.id)
         if special is not None:
             if len(e.args) != 1 or e.keywords:
                 raise error("NX110", f"expected one argument for {e.function.id}", e.span)
-            kind, shown = special, e.args[0]
-    at = number(evaluate(cx, shown))
-    name = statement.alias.id if statement.alias is not None else e.span.text
-    add_show(cx, kind, name, at, statement.span)
+            return special, e.args[0]
+    return None, e
 
 
 def add_show(cx: Context, kind: Kind, name: str, at: At, span: Span) -> None:
@@ -204,12 +216,11 @@ def check(cx: Context, statement: ast.Assert) -> None:
 
 
 def expression(cx: Context, statement: ast.ExprStmt) -> None:
+    if cx.interactive:
+        ask(cx, statement.value, statement.span)
+        return
     at = number(evaluate(cx, statement.value))
     if isinstance(at.value, Nothing):
-        return
-    if cx.interactive:
-        kind: Kind = "distribution" if matrices.sort_of(at.value) == "vector" else "scalar"
-        add_show(cx, kind, statement.span.text, at, statement.span)
         return
     raise error(
         "NX233",

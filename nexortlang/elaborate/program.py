@@ -7,7 +7,7 @@ raises, whatever the tree; a program without errors obeys every rule of LANGUAGE
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -21,14 +21,17 @@ from nexortlang.check.scopes import gradient_targets, module_name
 from nexortlang.core.build import Builder
 from nexortlang.core.program import Program
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
+from nexortlang.elaborate import output
 from nexortlang.elaborate.builtins import BUILTINS
 from nexortlang.elaborate.context import Context, Frame, Observer, Silenced, Stopped
 from nexortlang.elaborate.describe import error
+from nexortlang.elaborate.expressions import evaluate
 from nexortlang.elaborate.statements import run_block
 from nexortlang.elaborate.trace import Trace
-from nexortlang.elaborate.values import ConstVal, ModuleValue, Surface
+from nexortlang.elaborate.values import ConstVal, ModuleValue, Surface, Variable
 from nexortlang.files import Files
 from nexortlang.settings import DEFAULT_MAX_STEPS
+from nexortlang.source import Span
 from nexortlang.syntax import ast
 from nexortlang.syntax.parser import parse
 
@@ -90,9 +93,10 @@ class Elaborator:
         return self._context.builder.program
 
     @property
-    def names(self) -> list[str]:
-        """The names that are bound now, the built-in functions included: what a prompt can complete."""
-        return sorted({*self._context.frame.names, *self._context.builtins})
+    def names(self) -> dict[str, Surface]:
+        """What names stand for now: what the program binds, and the built-in functions that it leaves."""
+        cx = self._context
+        return {**cx.builtins, **{name: variable.value for name, variable in cx.frame.names.items()}}
 
     @property
     def consts(self) -> dict[str, np.ndarray]:
@@ -107,28 +111,75 @@ class Elaborator:
     def run(self, statements: tuple[ast.Stmt, ...]) -> list[Diagnostic]:
         """Executes statements. If they hold an error, names, shows and assertions are as they were before."""
         cx = self._context
-        names, ended = dict(cx.frame.names), dict(cx.frame.ended_loops)
-        program = self.program
-        asked: tuple[list[Any], ...] = program.widths, program.shows, program.assertions
-        counts = [len(part) for part in asked]
-        cx.diagnostics, cx.steps = [], 0
+        known = {*cx.frame.names, *cx.builtins}
         cx.frame.targets |= gradient_targets(statements, statements)
+
+        def execute() -> None:
+            run_block(cx, statements)
+            cx.report_all(resolve(statements, known))
+
+        return self._attempt(execute)
+
+    def ask(self, expression: ast.Expr, kind: output.Kind | None) -> list[Diagnostic]:
+        """Shows one expression; of a vector without a kind the distribution."""
+        return self._attempt(lambda: output.ask(self._context, expression, expression.span, kind))
+
+    def look(self, expression: ast.Expr) -> tuple[Surface | None, list[Diagnostic]]:
+        """What an expression is, None if it is wrong; nothing is shown or bound."""
+        found: list[Surface] = []
+        mistakes = self._attempt(lambda: found.append(evaluate(self._context, expression).value))
+        return found[0] if found else None, mistakes
+
+    def undo(self) -> None:
+        """Makes names, shows and assertions what they were before the last call."""
+        self._before.restore(self._context)
+
+    def _attempt(self, work: Callable[[], None]) -> list[Diagnostic]:
+        """What work reports. An error, or an interruption, leaves no trace of it."""
+        cx = self._context
+        self._before = _Before.of(cx)
+        cx.diagnostics, cx.steps = [], 0
         limit = sys.getrecursionlimit()
         sys.setrecursionlimit(max(limit, RECURSION_LIMIT))
         try:
-            with suppress(Stopped), np.errstate(all="ignore"):
-                run_block(cx, statements)
-                cx.report_all(resolve(statements, known={*names, *cx.builtins}))
+            with suppress(Stopped, Silenced), np.errstate(all="ignore"):
+                try:
+                    work()
+                except NexortError as problem:
+                    cx.report_all(problem.diagnostics)
+        except BaseException:
+            self.undo()
+            raise
         finally:
             sys.setrecursionlimit(limit)
         if cx.trace is not None:
             cx.trace.products.update(use.result.id for use in cx.builder.memo["matrix uses"].values())
         found = cx.diagnostics
         if any(d.severity == "error" for d in found):
-            cx.frame.names, cx.frame.ended_loops = names, ended
-            for part, count in zip(asked, counts, strict=True):
-                del part[count:]
+            self.undo()
         return sorted(found, key=_place)
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What a call of the elaborator may change for good."""
+
+    names: dict[str, Variable]
+    ended_loops: dict[str, Span]
+    counts: tuple[int, ...]
+
+    @staticmethod
+    def of(cx: Context) -> _Before:
+        return _Before(dict(cx.frame.names), dict(cx.frame.ended_loops), tuple(map(len, _asked(cx.builder.program))))
+
+    def restore(self, cx: Context) -> None:
+        cx.frame.names, cx.frame.ended_loops = dict(self.names), dict(self.ended_loops)
+        for part, count in zip(_asked(cx.builder.program), self.counts, strict=True):
+            del part[count:]
+
+
+def _asked(program: Program) -> tuple[list[Any], ...]:
+    return program.widths, program.shows, program.assertions
 
 
 def _place(d: Diagnostic) -> tuple[str, int]:

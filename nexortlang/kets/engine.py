@@ -43,10 +43,11 @@ class _Target(NamedTuple):
 
 
 class LimitEngine:
-    """Keeps what the exact evaluator has computed: a program that has grown is not computed anew."""
+    """For one program that may grow: keeps what the exact evaluator has computed and what was sampled, so that it is not computed anew."""
 
     def __init__(self) -> None:
         self.exact = ExactLimit()
+        self._known: dict[tuple[Kind, int, Options], tuple[Estimate | Distribution, bool]] = {}
 
     def run(self, program: Program, options: Options, progress: Progress | None = None) -> LimitResult:
         targets = [_Target(s.kind, program.limit_of(s.value), s.span) for s in program.shows]
@@ -68,17 +69,28 @@ class LimitEngine:
         left = [k for k, answer in enumerate(found) if answer is None]
         reached = True
         if left:
-            from nexortlang.kets.particles import replicates
-
-            with np.errstate(all="ignore"):
-                wanted = [replicates.Target(targets[k].kind, targets[k].value) for k in left]
-                sampled, reached = replicates.run(program, wanted, options, progress)
+            sampled, reached = self._sampled(program, [targets[k] for k in left], options, progress)
             for k, answer in zip(left, sampled, strict=True):
                 found[k] = answer
         answers = [a for a in found if a is not None]
         for target, answer in zip(targets, answers, strict=True):
             _refuse_undefined(target, answer)
         return answers, reached
+
+    def _sampled(
+        self, program: Program, targets: list[_Target], options: Options, progress: Progress | None
+    ) -> tuple[list[Estimate | Distribution], bool]:
+        """What was sampled with these options before is not sampled again."""
+        from nexortlang.kets.particles import replicates
+
+        wanted = {(t.kind, t.value.id, options): replicates.Target(t.kind, t.value) for t in targets}
+        new = [key for key in wanted if key not in self._known]
+        if new:
+            with np.errstate(all="ignore"):
+                answers, reached = replicates.run(program, [wanted[key] for key in new], options, progress)
+            self._known.update((key, (answer, reached)) for key, answer in zip(new, answers, strict=True))
+        found = [self._known[t.kind, t.value.id, options] for t in targets]
+        return [answer for answer, _ in found], all(reached for _, reached in found)
 
     def _exactly(self, target: _Target) -> Estimate | Distribution | None:
         try:

@@ -56,16 +56,27 @@ class Console:
     def complain(self, diagnostics: Sequence[Diagnostic]) -> None:
         """Diagnostics for a person."""
         heard = [d for d in diagnostics if d.severity == "error"] if self.quiet else diagnostics
-        write(sys.stderr, render(heard, width=min(self.width, _WIDEST), color=self._colors(sys.stderr)))
+        write(sys.stderr, render(heard, width=min(self.width, _WIDEST), color=self.colors(sys.stderr)))
 
     def note(self, text: str) -> None:
         """A line beside the results."""
         write(sys.stderr, f"{text}\n")
 
-    def _colors(self, stream: TextIO) -> bool:
+    @property
+    def has_unicode(self) -> bool:
+        """Whether stdout can show more than ASCII."""
+        encoding = getattr(sys.stdout, "encoding", None) or "ascii"
+        return encoding.lower().replace("-", "").startswith("utf")
+
+    def colors(self, stream: TextIO) -> bool:
+        """Whether a stream is written to in colours."""
         if self.color != "auto":
             return self.color == "always"
-        return _is_terminal(stream) and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        return (
+            _is_terminal(stream)
+            and not os.environ.get("NO_COLOR")
+            and os.environ.get("TERM") not in ("dumb", "unknown")
+        )
 
 
 class Progress:
