@@ -11,7 +11,7 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,6 +28,8 @@ from nexortlang.repl.loop import FIRST
 from nexortlang.report.console import Console
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+ASKED = "\x1b[?2004l"
+"""What the prompt says to the terminal when a statement is read and begins to run."""
 COLORS = re.compile(r"\x1b\[(?:\d+;)*(?:3|4|9|10)\d(?:;\d+)*m")
 
 
@@ -49,20 +51,25 @@ class Terminal:
 
     def read(self, text: str = "") -> str:
         """What comes up to a text, from where the last reading ended; without one, until the process ends."""
-        begun, end = self._read, time.monotonic() + 30
-        while not text or text not in self.text[begun:]:
+        begun = self._read
+        self.wait(lambda: bool(text) and text in self.text[begun:], text)
+        self._read = begun + self.text[begun:].index(text) + len(text) if text else len(self.text)
+        return self.text[begun : self._read]
+
+    def wait(self, is_there: Callable[[], bool], what: str = "") -> None:
+        """Reads until a condition holds, or to the end, where there is nothing to wait for."""
+        end = time.monotonic() + 30
+        while not is_there():
             ready, _, _ = select.select([self._fd], [], [], max(0.0, end - time.monotonic()))
-            assert ready, f"{text!r} does not come after {self.raw!r}"
+            assert ready, f"{what!r} does not come after {self.raw!r}"
             try:
                 part = os.read(self._fd, 65536).decode("utf-8", "replace")
             except OSError:  # how Linux tells that the other side is closed
                 part = ""
             if not part:
-                assert not text, f"{text!r} does not come after {self.raw!r}"
+                assert not what, f"{what!r} does not come after {self.raw!r}"
                 break
             self.raw += part
-        self._read = begun + self.text[begun:].index(text) + len(text) if text else len(self.text)
-        return self.text[begun : self._read]
 
     def type(self, keys: str) -> None:
         os.write(self._fd, keys.encode())
@@ -108,8 +115,9 @@ def test_a_terminal(tmp_path: Path) -> None:
         t.type(" x\r")
         assert "█" in t.read("\r\n 2.5 ")
         t.read("nexort>")
+        asked = t.raw.count(ASKED)
         t.type("for t in range(900000):\rx = tanh(x + t)\r\r")
-        t.read("\r\n")
+        t.wait(lambda: t.raw.count(ASKED) > asked, "the end of the input")
         time.sleep(0.5)
         t.type("\x03")
         t.read("interrupted")
