@@ -57,7 +57,12 @@ def fmt(arguments: Arguments, console: Console) -> Formatted:
         except NexortError as problem:
             diagnostics += problem.diagnostics
         else:
-            answers.append({"file": source.name, "changed": changed} | ({"text": text} if name == "-" else {}))
+            answer: dict[str, Any] = {"file": source.name, "changed": changed}
+            if arguments.diff:
+                answer["diff"] = difference(source, text)
+            if name == "-":
+                answer["text"] = text
+            answers.append(answer)
     if console.json:
         console.answer(json.text({"files": answers, "diagnostics": json.listed(diagnostics)}))
     return Formatted(diagnostics, any(answer["changed"] for answer in answers))

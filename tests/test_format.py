@@ -62,6 +62,24 @@ def test_any_layout(seed: int, is_random: bool, breaks: bool) -> None:
     assert_well_formatted(laid_out(rng, text, breaks=breaks))
 
 
+@settings(deadline=None, max_examples=150)
+@given(st.integers(0, 1 << 32), st.sampled_from(TEXTS))
+def test_any_text(seed: int, text: str) -> None:
+    """A text with something wrong in it is refused with the reason, or formatted like any other."""
+    rng = Random(seed)
+    start = rng.randrange(len(text))
+    text = text[start : start + 400]
+    for _ in range(rng.randrange(4)):
+        k = rng.randrange(len(text) + 1)
+        text = text[:k] + rng.choice(["", "\n    ", *"()[]<>|~=-*^.,:#'0₀ᵀ′⟨e\t\r"]) + text[k + rng.randrange(3) :]
+    try:
+        fmt(text)
+    except NexortError as refused:
+        assert all(d.code < "NX9" for d in refused.diagnostics)
+        return
+    assert_well_formatted(text)
+
+
 @settings(deadline=None, max_examples=60)
 @given(st.integers(0, 1 << 32))
 def test_any_table(seed: int) -> None:

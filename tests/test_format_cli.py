@@ -83,6 +83,11 @@ def test_json(file: Path, tmp_path: Path, capsys: Capture) -> None:
     answer = json.loads(capsys.readouterr().out)
     assert answer["files"] == [{"file": str(file), "changed": True}]
     assert [d["code"] for d in answer["diagnostics"]] == ["NX002"]
+    file.write_text(UGLY, "utf-8")
+    assert main(["fmt", "--json", "--diff", str(file)]) == 0
+    (answer,) = json.loads(capsys.readouterr().out)["files"]
+    assert answer["changed"] and answer["diff"].endswith("-φ=tanh( x )# c\n+φ = tanh(x)  # c\n")
+    assert file.read_text("utf-8") == UGLY
 
 
 def command(*words: str, given: bytes = b"", **environment: str) -> subprocess.CompletedProcess[bytes]:
