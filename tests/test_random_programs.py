@@ -116,6 +116,15 @@ y[i] = avg[j](sign(x[i] * z[j]))
 w[i] = avg[j](tanh(erf(x[i] * sum(y[j])) + x[i]))
 show avg(tanh(w)^2)
 """,
+    "a matrix of zeros that outer products are added to": """
+width n
+p[n, 2] ~ rademacher(0, 1)
+J = zeros(n, n)
+for k in range(2):
+    J += |p[k]><p[k]|
+s = tanh(p[0] + 0.5 * p[1])
+show <p|tanh(2 * (J @ s))>
+""",
     "a ket that is 0 up to rounding": """
 width n
 x[n] ~ bernoulli(0.4)

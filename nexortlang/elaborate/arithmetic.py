@@ -13,7 +13,7 @@ from fractions import Fraction
 import numpy as np
 
 from nexortlang.core.build import is_zero
-from nexortlang.core.program import Const, InitScalar, InitVector, Scale, Type, Value, Width
+from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Scale, Type, Value, Width
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import fluctuations, operators
 from nexortlang.elaborate.context import Context
@@ -78,7 +78,9 @@ def shape_of(value: Surface) -> tuple[int, ...]:
 
 
 def is_vanishing(v: Value) -> bool:
-    """Whether v is 0, as a constant, a vector of zeros or a parameter that starts at 0."""
+    """Whether v is 0, as a constant, vectors or outer products of zeros or a parameter that starts at 0."""
+    if isinstance(v, Map) and v.op == "mul":
+        return any(is_vanishing(a.x if isinstance(a, Rename) else a) for a in v.args if not isinstance(a, Map))
     return is_zero(v) or (isinstance(v, InitVector | InitScalar) and not v.mean.any() and not v.variance.any())
 
 
