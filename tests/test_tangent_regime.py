@@ -285,3 +285,27 @@ def test_what_cancels_is_zero(tmp_path: Path) -> None:
     text = FRESH + "a = sqrt(n) * avg(tanh(h)^2)\nshow a - stop(a) as z\nshow sqrt(n) * <v|h> - sqrt(n) * <v|h> as g\n"
     found = limits(text, tmp_path)
     assert found["z"].value == 0.0 and found["g"].value == 0.0 and found["z"].method == "exact"
+
+
+def test_a_functional_inside_another_of_the_same_draws(tmp_path: Path) -> None:
+    """√n⟨v|x f⟩ with f = √n⟨v|x⟩ is f², of mean 1: for every value of a scalar in it a functional is Gaussian, not over all of them."""
+    text = "width n\nv[n] ~ normal(0, 1)\nx[n] ~ normal(0, 1)\nf = sqrt(n) * <v|x>\ng = sqrt(n) * <v|x * f>\nshow g\nshow cov(g)\n"
+    found = limits(text, tmp_path, "--tol", "5e-2", "--samples", "256")
+    for name, truth in (("g", 1.0), ("cov(g)", 2.0)):
+        assert abs(found[name].value - truth) < 4 * found[name].stderr + 1e-9
+
+
+def test_scalars_brought_back_inside_the_network_move(tmp_path: Path) -> None:
+    """√n⟨q|Kx⟩ is of order 1, random, and moves in training: it enters the features of the next step."""
+    text = NETWORK.replace("W[n, n]", "K[n, n]") + (
+        "q[n] ~ normal(0, 1)\ndef net(X):\n    x = tanh(U @ X.T)\n    s = sqrt(n) * <q|K @ x>\n    return sqrt(n) * <v|tanh(x * s)>\n"
+        "for t in range(2):\n    f = net(X)\n    L = mean((f - y)^2) / 2\n    show f\n    show cov(f)\n"
+        "    dv = grad(L, v)\n    dq = grad(L, q)\n    dK = grad(L, K)\n    dU = grad(L, U)\n"
+        "    v -= 2 * dv\n    q -= 2 * dq\n    K -= 2/n * dK\n    U -= 2 * dU\n"
+    )
+    path = tmp_path / "net.nxt"
+    path.write_text(text, encoding="utf-8")
+    status, out, err = command(
+        "verify", str(path), "--widths", "128,512", "--seeds", "60", "--tol", "2e-2", "--samples", "256"
+    )
+    assert status == 0, out + err

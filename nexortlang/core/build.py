@@ -116,6 +116,7 @@ class Builder:
 
     `memo[pass][key]` is where passes over values remember what they have found (values are immutable and never removed). `has_lower_terms`: whether
     there is a sum of terms of several powers of n, or what √n has brought back, so that leading parts may be other values.
+    `keeps_powers`, settable by the caller: n^e·x is left as it is written, also where the limit of it is known.
     """
 
     def __init__(self, program: Program | None = None) -> None:
@@ -129,6 +130,7 @@ class Builder:
         self._of_constants: set[int] = set()
         self._written: dict[int, Value] = {}
         self.has_lower_terms = False
+        self.keeps_powers = False
 
     # -- sources
 

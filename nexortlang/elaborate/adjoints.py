@@ -164,10 +164,11 @@ class Adjoint:
 
 
 class AdjointAlgebra:
-    """Operations on adjoints, building into `b`."""
+    """Operations on adjoints, building into `b`. `scaled` gives n^e times a scalar that sums over widths have left."""
 
-    def __init__(self, b: Builder) -> None:
+    def __init__(self, b: Builder, scaled: Callable[[Builder, Value, Fraction], Value] = Builder.scale) -> None:
         self.b = b
+        self._scaled = scaled
         self.one = b.const(1.0)
 
     # -- in and out
@@ -221,8 +222,14 @@ class AdjointAlgebra:
 
     def sum_slots(self, a: Adjoint, axes: Sequence[tuple[int, Width]]) -> Adjoint:
         """The sum over whole width axes: their sizes times the average."""
-        mean = average(self.b, a.body, [slot for slot, _ in axes]) if axes else a.body
-        return self.sizes(self.adjoint(a.exponent, a.coefficient, mean), [w for _, w in axes], Fraction(1))
+        if not axes:
+            return self.adjoint(a.exponent, a.coefficient, a.body)
+        mean = average(self.b, a.body, [slot for slot, _ in axes])
+        total = self.sizes(Adjoint(a.exponent, self.one, mean), [w for _, w in axes], Fraction(1))
+        if mean.type.axes:
+            return self.adjoint(total.exponent, multiply(self.b, a.coefficient, total.coefficient), mean)
+        scalar = multiply(self.b, total.coefficient, self._scaled(self.b, mean, total.exponent))
+        return self.adjoint(ZERO, a.coefficient, scalar)
 
     def sum_to(self, a: Adjoint, full: Shape, shape: Shape) -> Adjoint:
         """The sum over the finite axes along which an operand of shape `shape` was broadcast to `full`."""

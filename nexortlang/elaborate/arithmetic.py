@@ -7,7 +7,6 @@ what enters a nonlinearity has power 0. Powers of n are kept outermost (Scale), 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from fractions import Fraction
 
 import numpy as np
@@ -15,10 +14,9 @@ import numpy as np
 from nexortlang.core.build import is_zero
 from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Scale, Type, Value, Width
 from nexortlang.diagnostics import Label
-from nexortlang.elaborate import fluctuations, operators
+from nexortlang.elaborate import first_order, operators
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, kind_text, mend_text, power_text, shape_text
-from nexortlang.elaborate.first_order import ObstacleError, brought_back, motion
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import NO_POWER, At, ConstVal, Indexed, Surface, is_core
 from nexortlang.entrywise.ops import OPS
@@ -95,21 +93,7 @@ def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
         return v
     if not v.type.is_scalar or cx.trace is not None:
         return cx.builder.scale(v, exponent)
-    b = cx.builder
-    is_trained = motion(b, v).gap is not None
-    result = _of_order_1(cx, v, exponent) if is_trained else fluctuations.scaled(b, v, exponent)
-    if result.type.power > 0:
-        return fluctuations.scaled(b, v, exponent) if is_trained else _of_order_1(cx, v, exponent)
-    return result
-
-
-def _of_order_1(cx: Context, v: Value, exponent: Fraction) -> Value:
-    """n^exponent · v, as a first order where a power of n up to √n brings back what is small in it."""
-    b = cx.builder
-    if cx.trace is None and v.type.is_scalar and 0 < v.type.power + exponent <= Fraction(1, 2):
-        with suppress(ObstacleError):
-            return b.rewritten(brought_back(b, v, exponent), v, exponent=exponent)
-    return b.scale(v, exponent)
+    return first_order.scaled(cx.builder, v, exponent)
 
 
 # ---------------------------------------------------------------------------- checks
@@ -352,7 +336,8 @@ def _sum(cx: Context, op: str, x: Value, y: Value, shape: tuple[int, ...]) -> Va
     (inner_x, p), (inner_y, q) = peel(x), peel(y)
     if p and p == q:
         return rescale(cx, b.map(op, inner_x, inner_y), p)
-    return _of_order_1(cx, b.map(op, x, y), NO_POWER)
+    total = b.map(op, x, y)
+    return first_order.scaled(b, total, NO_POWER) if total.type.is_scalar and cx.trace is None else total
 
 
 def _is_droppable(cx: Context, v: Value) -> bool:

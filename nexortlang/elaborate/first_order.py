@@ -56,6 +56,24 @@ class ObstacleError(Exception):
     """Why n^e·x is not known to be of order 1."""
 
 
+def scaled(b: Builder, v: Value, exponent: Fraction) -> Value:
+    """n^exponent · v for a scalar: where that has a nominal power up to 1/2 and is of order 1 all the same, a value of power 0."""
+    is_trained = motion(b, v).gap is not None
+    result = _as_first_order(b, v, exponent) if is_trained else fluctuations.scaled(b, v, exponent)
+    if result.type.power <= 0:
+        return result
+    return fluctuations.scaled(b, v, exponent) if is_trained else _as_first_order(b, v, exponent)
+
+
+def _as_first_order(b: Builder, v: Value, exponent: Fraction) -> Value:
+    if not 0 < v.type.power + exponent <= HALF:
+        return b.scale(v, exponent)
+    try:
+        return b.rewritten(brought_back(b, v, exponent), v, exponent=exponent)
+    except ObstacleError:
+        return b.scale(v, exponent)
+
+
 def brought_back(b: Builder, x: Value, exponent: Fraction) -> Value:
     """n^exponent · x as a value of order 1, with its limit. Raises ObstacleError."""
     x, p = peel(x)
@@ -73,10 +91,10 @@ def brought_back(b: Builder, x: Value, exponent: Fraction) -> Value:
     return found
 
 
-def why_not(b: Builder, x: Value, exponent: Fraction) -> str:
-    """The obstacle, or ""."""
+def why_not(b: Builder, x: Value) -> str:
+    """What stands in the way of x, of nominal power up to 1/2, being of order 1; "" if it is."""
     try:
-        brought_back(b, x, exponent)
+        brought_back(b, x, Fraction(0))
     except ObstacleError as reason:
         return str(reason)
     return ""

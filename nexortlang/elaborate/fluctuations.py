@@ -1,8 +1,8 @@
 """√n times a centred functional: where a power of n meets the central limit theorem.
 
 In: a scalar and a power of n. Out: the scalar times that power; if its nominal power is 1/2 and it is a linear combination of averages of
-v·x, v an initial vector of mean 0 that x does not depend on, the same combination of `Fluctuation` values, of power 0. Guarantees: exact
-at every finite width. `why_not` says what stands in the way.
+v·x, v an initial vector of mean 0 that x does not depend on (a scalar in x may: for every value of the scalar √n⟨v|x⟩ is Gaussian, jointly), the
+same combination of `Fluctuation` values, of power 0. Guarantees: exact at every finite width. `why_not` says what stands in the way.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from math import prod
 import numpy as np
 
 from nexortlang.core.build import Builder, is_zero
-from nexortlang.core.dependencies import roots
+from nexortlang.core.dependencies import coordinate_roots
 from nexortlang.core.program import (
     Avg,
     Concat,
@@ -243,7 +243,7 @@ def _joined(b: Builder, parts: Sequence[_Linear]) -> _Linear:
     fresh = frozenset[InitVector]().union(*(p.fresh for p in parts))
     others = tuple(other for p in parts for other in p.others)
     for other in others:
-        used = sorted(fresh & roots(other, b.memo["roots"]), key=lambda v: v.id)
+        used = sorted(fresh & coordinate_roots(other, b.memo["coordinate roots"]), key=lambda v: v.id)
         if used:
             v = used[0]
             raise _ObstacleError(f"{v.name or 'the initial vector'} is used inside {_called(other)}")

@@ -19,6 +19,7 @@ from nexortlang.core.build import Builder, is_zero
 from nexortlang.core.program import Scale, Shape, Type, Value, Width, operands
 from nexortlang.elaborate.adjoint_rules import contribution, scatter_add
 from nexortlang.elaborate.adjoints import LABELS, Adjoint, AdjointAlgebra
+from nexortlang.elaborate.first_order import scaled
 
 
 class Use(Protocol):
@@ -105,7 +106,7 @@ class Backpropagation:
             raise AssertionError(f"the gradient of {loss.type}, which is not one number")
         self._builder, self._ends_at = b, ends_at
         with b.constants():
-            self._algebra = AdjointAlgebra(b)
+            self._algebra = AdjointAlgebra(b, Builder.scale if b.keeps_powers else scaled)
             seed = self._algebra.of(b.const(1.0))
         self._adjoints: dict[int, Adjoint | None] = {loss.id: seed}
         self._users: dict[int, list[User]] = {loss.id: []}

@@ -156,7 +156,7 @@ def _mended(cx: Context, value: Surface, power: Fraction) -> str:
     """The factor that mends a power of n; for a scalar up to √n too large also why it is not of order 1 by itself."""
     factor = mend_text(power)
     near = is_core(value) and value.type.is_scalar and 0 < power <= HALF
-    reason = first_order.why_not(cx.builder, core(cx, value), Fraction(0)) if near else ""
+    reason = first_order.why_not(cx.builder, core(cx, value)) if near else ""
     return f"{factor}; it is not of order 1 by itself: {reason}" if reason else factor
 
 

@@ -87,6 +87,7 @@ class Elaborator:
             trace=trace,
             observe=observe,
         )
+        self._context.builder.keeps_powers = trace is not None
 
     @property
     def program(self) -> Program:

@@ -79,6 +79,7 @@ class ExactLimit:
 
     def __init__(self) -> None:
         self._results: dict[int, Result | NotStructured] = {}
+        self._on_functionals: set[int] = set()  # what a Gaussian functional enters
         self.moments = Moments(self._ket, self._multiply)
         self._kept: list[Lin] = []  # keeps alive what memo keys identify by id
         self._applied: dict[Hashable, Ket] = {}
@@ -96,6 +97,9 @@ class ExactLimit:
                 continue
             pending.pop()
             if top.id not in self._results:
+                inside = any(a.id in self._on_functionals for a in operands(top))
+                if inside or isinstance(top, Fluctuation):
+                    self._on_functionals.add(top.id)
                 self._results[top.id] = self._attempt(top)
         result = self._results[v.id]
         if isinstance(result, NotStructured):
@@ -134,6 +138,8 @@ class ExactLimit:
             case Inner():
                 return self._inner(v)
             case Fluctuation():
+                if v.x.id in self._on_functionals:
+                    raise NotStructured("a functional of a vector that others enter, perhaps of the same draws")
                 size = math.prod(v.type.shape)
                 inner = self._ket(v.x)
                 return Ket(
