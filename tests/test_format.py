@@ -96,10 +96,9 @@ def test_any_table(seed: int) -> None:
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_lines_of_one_word_are_put_in_order(text: str) -> None:
-    """Every space that can go gone, every block indented by one."""
-    squeezed = laid_out(Squeeze(0), text, breaks=False)
-    assert_well_formatted(squeezed)
+def test_squeezed_programs(text: str) -> None:
+    """Without any space that can go, and blocks indented by one."""
+    assert_well_formatted(laid_out(Squeeze(0), text, breaks=False))
 
 
 class Squeeze(Random):

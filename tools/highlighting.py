@@ -7,12 +7,9 @@ each word the class that nexortlang/syntax/highlight.py gives it.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from nexortlang.syntax.highlight import Class
 from nexortlang.syntax.nesting import STATEMENT_WORDS
@@ -193,6 +190,7 @@ V_STATEMENT = "\\%(^\\s*\\)\\@<="
 
 
 def vim_words(names: Iterable[str]) -> str:
+    """`words`, as Vim writes a choice."""
     return words(names).replace("(?:", "\\%(").replace("|", "\\|").replace(")", "\\)")
 
 
@@ -237,14 +235,12 @@ def vim() -> str:
         *vim_brakets(
             "OnLine",
             "",
-            "[<⟨]=\\@!",
             outer,
             f"end=/[)\\]]/me=s-1 end=/$/ {operand} contains=@nexortWords,@nexortOnLine",
         ),
         *vim_brakets(
             "InBrackets",
             "contained ",
-            "[<⟨]=\\@!",
             outer,
             f"end=/[)\\]]/me=s-1 {statement} {operand} contains=@nexortWords,@nexortInBrackets",
         ),
@@ -269,13 +265,15 @@ def vim() -> str:
 
 
 def vim_match(kind: Class, pattern: str) -> str:
+    """A rule that gives all of its text one class."""
     return f"syn match nexort_{kind} /{pattern}/"
 
 
-def vim_brakets(place: str, contained: str, bra: str, outer: str, rest: str) -> list[str]:
+def vim_brakets(place: str, contained: str, outer: str, rest: str) -> list[str]:
+    """<x|y> and |x><y|, where an operand is due; `outer` begins the latter."""
     region = f"{contained}matchgroup=nexort_braket"
     return [
-        f"syn region nexortBra{place} {region} start=/{bra}/ end=/[>⟩]/ {rest}",
+        f"syn region nexortBra{place} {region} start=/[<⟨]=\\@!/ end=/[>⟩]/ {rest}",
         f"syn region nexortOuter{place} {region} start=/{outer}/ end=/|/ {rest},nexortTurn",
     ]
 
