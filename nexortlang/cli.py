@@ -211,7 +211,7 @@ def lesson_of(code: str, width: int) -> str:
     from nexortlang.report.lessons import index, lesson
 
     if not code:
-        return index(LESSONS)
+        return index(LESSONS, width)
     if (wanted := code.upper()) not in LESSONS:
         raise NexortError(
             Diagnostic("NX507", f"there is no diagnostic {code}", hint="nexort explain, alone, lists all of them")

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+from transcripts import replay
 
 from nexortlang.cli import main
 
@@ -66,3 +67,11 @@ def test_python_examples(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
     said: list[str] = []
     failed, tried = doctest.DocTestRunner().run(examples, out=said.append)
     assert tried >= 1 and failed == 0, "".join(said)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if "```repl" in p.read_text("utf-8")], ids=lambda p: p.name)
+def test_transcripts(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is typed at the prompt on a page is answered as the page says; each block is a session."""
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"^```repl\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert blocks and [replay(block) for block in blocks] == blocks

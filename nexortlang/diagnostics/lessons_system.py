@@ -53,7 +53,7 @@ LESSONS: dict[str, Lesson] = {
     "NX507": Lesson(
         "the command line is wrong",
         "An option that does not exist, a value that does not fit it, a command without its file, or a command that this version does not have. "
-        "nexort --help lists what there is. A file whose name is a command is reached as ./check.",
+        "nexort --help lists what there is. A file whose name is a command is reached as ./check. At the prompt, commands begin with a colon: :help lists them.",
         "",
         "",
     ),

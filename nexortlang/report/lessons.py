@@ -17,9 +17,10 @@ def lesson(code: str, what: Lesson, width: int = 80) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def index(lessons: Mapping[str, Lesson]) -> str:
+def index(lessons: Mapping[str, Lesson], width: int = 80) -> str:
     """All codes with their titles."""
-    return "".join(f"{code}  {lessons[code].title}\n" for code in sorted(lessons))
+    entries = (f"{code}  {lessons[code].title}" for code in sorted(lessons))
+    return "".join(f"{textwrap.fill(entry, width, subsequent_indent=' ' * 7)}\n" for entry in entries)
 
 
 def _indented(program: str) -> str:
