@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
-from limits import Shown, limits_of_file
+from limits import Shown, command, limits_of_file
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 ALL = sorted(EXAMPLES.glob("*.nxt"))
@@ -22,6 +23,8 @@ EXACT = [
     "gia_counterexample",
     "trained_sgd",
 ]
+FEW_STEPS = {"diabetes_adam": ("--set", "T=10", "--samples", "256", "--tol", "5e-3")}
+"""What takes minutes is run for fewer steps."""
 
 
 def results(name: str) -> dict[str, Shown]:
@@ -30,7 +33,7 @@ def results(name: str) -> dict[str, Shown]:
 
 @pytest.mark.parametrize("path", ALL, ids=lambda p: p.stem)
 def test_example_runs_and_its_asserts_hold(path: Path) -> None:
-    shown = limits_of_file(path)
+    shown = limits_of_file(path, *FEW_STEPS.get(path.stem, ()))
     assert shown
     for s in shown:
         assert np.all(np.isfinite(s.value)) and np.all(s.stderr >= 0)
@@ -98,3 +101,18 @@ def test_counterexample_has_the_law_two_plus_two_normals() -> None:
     np.testing.assert_allclose(shown.record["mean"], 2, rtol=1e-12)
     np.testing.assert_allclose(shown.record["variance"], 4, rtol=1e-12)
     np.testing.assert_allclose(shown.record["quantiles"]["0.95"], 2 + 2 * 1.6448536269514722, rtol=1e-6)
+
+
+def test_a_network_learns_from_the_diabetes_data() -> None:
+    """Both losses fall, and a run of finite networks of width 256 falls along the same curve, up to its fluctuations."""
+    shown = {s.name: s for s in limits_of_file(EXAMPLES / "diabetes_adam.nxt", *FEW_STEPS["diabetes_adam"])}
+    train, test = shown["train"], shown["test"]
+    assert train.value.shape == (10,) and test.value.shape == (1,)
+    assert train.value[0] == pytest.approx(1, abs=1e-12) and np.all(np.diff(train.value) < -0.01)
+    assert np.all(train.stderr <= 5e-3)
+    status, out, _ = command(
+        "simulate", str(EXAMPLES / "diabetes_adam.nxt"), "--width", "256", "--seeds", "4", "--set", "T=10", "--json"
+    )
+    assert status == 0
+    runs = {r["name"]: np.array(r["value"]) for r in json.loads(out)["results"]}
+    np.testing.assert_allclose(runs["train"], train.value, atol=0.1)
