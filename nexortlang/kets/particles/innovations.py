@@ -162,14 +162,27 @@ class Operator:
 
     def apply(self, x: np.ndarray, transposed: bool) -> np.ndarray:
         """W x, or Wᵀ x, for x of shape (columns, N)."""
-        here, there = (self._backward, self._forward) if transposed else (self._forward, self._backward)
         if self._deviation == 0.0:
             return np.zeros_like(x)
-        hat, dot = (self._ratio**0.5, self._ratio) if transposed else (1.0, self._ratio**-0.5)
-        y = (self._deviation * hat * here.coordinates(x)) @ here.innovations.array
-        if there.basis.used:
-            y += (self._deviation * dot / x.shape[1] * (x @ there.innovations.array.T)) @ there.basis.array
+        y = self._hat(x, transposed)
+        if self._side(not transposed).basis.used:
+            y += self._dot(x, transposed)
         return y
+
+    def _hat(self, x: np.ndarray, transposed: bool) -> np.ndarray:
+        """The Gaussian part: √s Ξ_x Q_xᵀ x/N."""
+        here = self._side(transposed)
+        scale = self._deviation * (self._ratio**0.5 if transposed else 1.0)
+        return (scale * here.coordinates(x)) @ here.innovations.array
+
+    def _dot(self, x: np.ndarray, transposed: bool) -> np.ndarray:
+        """The part along what the other orientation was applied to: √s √(m/n) Q_y Ξ_yᵀ x/N."""
+        there = self._side(not transposed)
+        scale = self._deviation * (self._ratio if transposed else self._ratio**-0.5) / x.shape[1]
+        return (scale * (x @ there.innovations.array.T)) @ there.basis.array
+
+    def _side(self, transposed: bool) -> Side:
+        return self._backward if transposed else self._forward
 
 
 def operator(matrix: Matrix, member: int, rows: Space, cols: Space) -> Operator:
