@@ -58,9 +58,11 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    """A parameter: the gradient that its optimizer sees, at the first step and later, and the effect of its updates on the first quantity it enters.
+    """A parameter: the gradient that its optimizer sees, at the first step and later, and the effect of its updates on the first quantity it enters, `effect`
+    at most and `first_effect` when it first shows.
 
-    `later` is None where no later step was followed.
+    `later` is None where no later step was followed. `lacking`: the power that the first gradient lacks because its limit is 0 by a symmetry of the
+    start that training breaks, as for the queries and keys of attention.
 
     `degree`: that of the optimizer (classify.degrees), `response`: the power of what it makes of its first argument. `optimizer` is "" for a gradient
     that is subtracted as it is.
@@ -73,12 +75,14 @@ class Training:
     later: Power | None
     degree: Degree
     response: Power
+    first_effect: Power
     effect: Power
     layer: Quantity | None
+    lacking: Power = ONE
 
     @property
     def is_faithful_at_start(self) -> bool:
-        return self.degree is not None or self.gradient in (ONE, NOTHING)
+        return self.degree is not None or self.gradient in (ONE, NOTHING) or self.gradient + self.lacking == 0
 
     @property
     def is_faithful(self) -> bool:
@@ -175,10 +179,10 @@ class _Analysis:
         if all(a.change == NOTHING for a in activities) and not is_cut:
             self._require_effect()
         parameters = tuple(self._training(name, evaluations, is_cut) for name in self._names())
-        outputs: dict[Quantity, list[Value]] = {}
+        outputs: dict[Quantity, Value] = {}
         for e in reversed(evaluations):
-            outputs |= {q: found for q, found in e.found.items() if q.role == "output"}
-        aligned = max((self._aligned(v) for found in outputs.values() for v in found), default=NOTHING)
+            outputs |= {q: v for q, v in e.found.items() if q.role == "output"}
+        aligned = max((self._aligned(v) for v in outputs.values()), default=NOTHING)
         return Classification(activities, parameters, aligned)
 
     def _until_unstable(self) -> Iterator[Evaluation]:
@@ -203,7 +207,7 @@ class _Analysis:
         )
 
     def _activity(self, q: Quantity, evaluations: list[Evaluation]) -> Activity:
-        found = [self.sizes[v] for e in evaluations for v in e.found.get(q, ())]
+        found = [self.sizes[e.found[q]] for e in evaluations if q in e.found]
         start = max((s.start for s in found), default=NOTHING)
         return Activity(q, start, max((s.change for s in found), default=NOTHING))
 
@@ -232,9 +236,18 @@ class _Analysis:
             degree = _common(self.degrees[u.id] for u in updates) if updates else Fraction(1)
             compared = [] if degree is not None else self._compared(name)
             seen = compared or [self.gradients[k] for k in own]
-        effect, layer = self._effect(own, evaluations)
-        kind = self.trace.gradients[own[0]].kind
-        return Training(name, kind, optimizer, seen[0], max(seen[1:], default=None), degree, response, effect, layer)
+        layer, effects = self._effects(own, evaluations)
+        first, later = self.trace.gradients[own[0]], max(seen[1:], default=None)
+        lacking = self._lacking(first.value)
+        return Training(
+            name, first.kind, optimizer, seen[0], later, degree, response, effects[0], max(effects), layer, lacking
+        )
+
+    def _lacking(self, gradient: Value) -> Power:
+        """What the symmetry of averages within backpropagation takes from a gradient before training."""
+        found = self.start.power(gradient)
+        forward = (v for e in self.quantities.evaluations for v in e.values)
+        return ONE if found == NOTHING else self.start.power_beside(gradient, forward) - found
 
     def _updates(self, e: Evaluation) -> Iterator[Value]:
         """What was computed from gradients alone and enters an evaluation."""
@@ -252,16 +265,18 @@ class _Analysis:
                     found += [times(self.sizes[a].total, 1 / Fraction(self.degrees[a.id] or 1)) for a in parts]
         return found
 
-    def _effect(self, own: Sequence[int], evaluations: list[Evaluation]) -> tuple[Power, Quantity | None]:
-        """The first quantity that changes if this parameter alone is trained, and by what power at first."""
+    def _effects(self, own: Sequence[int], evaluations: list[Evaluation]) -> tuple[Quantity | None, list[Power]]:
+        """The first quantity that changes if this parameter alone is trained, and by what powers, from then on."""
         sizes = Sizes(self.start, {k: self.gradients[k] if k in own else NOTHING for k in self.trace.gradients})
+        layer: Quantity | None = None
+        effects: list[Power] = []
         for e in evaluations:
             sizes.extend(e.values)
-            for quantity, found in e.found.items():
-                for v in found:
-                    if (change := sizes[v].change) != NOTHING:
-                        return Activity(quantity, sizes[v].start, change).relative, quantity
-        return NOTHING, None
+            layer = layer or next((q for q, v in e.found.items() if sizes[v].change != NOTHING), None)
+            if layer is not None and layer in e.found:
+                size = sizes[e.found[layer]]
+                effects.append(Activity(layer, size.start, size.change).relative)
+        return layer, effects or [NOTHING]
 
     # -- outputs
 

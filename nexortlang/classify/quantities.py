@@ -11,7 +11,7 @@ outputs are computed from: arguments of nonlinear functions, products with matri
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -58,7 +58,7 @@ class Evaluation:
 
     root: Value
     values: list[Value]
-    found: dict[Quantity, list[Value]]
+    found: dict[Quantity, Value]
 
 
 class Quantities:
@@ -67,7 +67,7 @@ class Quantities:
     def __init__(self, trace: Trace, start: Start) -> None:
         self._trace, self._start, self._pure = trace, start, start.pure
         self._trained = {g.name for g in trace.gradients.values()}
-        self._by_start: dict[tuple[int, int], Quantity] = {}
+        self._by_start: dict[int | None, list[tuple[Place, Quantity]]] = {}
         self._by_place: dict[tuple[Place, int], Quantity] = {}
         self.evaluations: list[Evaluation] = []
         losses = list(dict.fromkeys(g.loss for g in trace.gradients.values()))
@@ -83,43 +83,45 @@ class Quantities:
         outputs = self._outputs(root, values, is_loss)
         inside = self._reachable(outputs)
         roles = self._activations(outputs, inside)
-        found: dict[Quantity, list[Value]] = {}
-        met: Counter[Place | int] = Counter()
-        for v in sorted({*roles, *outputs}, key=lambda v: v.id):
-            made = Quantity(
+        values_found = sorted({*roles, *outputs}, key=lambda v: v.id)
+        made = {
+            v: Quantity(
                 _label(v), "output" if v in outputs else "activation", roles.get(v, False), not v.type.is_scalar
             )
-            quantity = self._same(v, made, met, is_loss)
-            if quantity is not None:
-                found.setdefault(quantity, []).append(v)
-        return Evaluation(root, values, found)
+            for v in values_found
+        }
+        return Evaluation(root, values, self._matched(made, is_loss))
 
     @property
     def known(self) -> list[Quantity]:
         return list(self._by_place.values())
 
-    def _same(self, v: Value, made: Quantity, met: Counter[Place | int], is_loss: bool) -> Quantity | None:
-        """The quantity that v stands for: a known one, or the one that was made for it if a loss is computed from it.
+    def _matched(self, made: Mapping[Value, Quantity], is_loss: bool) -> dict[Quantity, Value]:
+        """The quantities that values stand for: known ones, or those made for them if a loss is computed from them.
 
-        Several values of an evaluation may have one start (W @ x and W @ x + b with b = 0), or come from one place: `met` counts them.
+        A known one is the one with the same start and place; with the same start, if its place is not met in this evaluation (n^(-1/2) * U was drawn so); with the same place, on other data.
         """
-        identity = self._start.identity(v)
-        by_start = None
-        if identity is not None:
-            met[identity] += 1
-            by_start = identity, met[identity]
-            if by_start in self._by_start:
-                return self._by_start[by_start]
-        place = _place(v)
-        met[place] += 1
-        key = place, met[place]
-        if key not in self._by_place:
-            if not is_loss:
-                return None
-            self._by_place[key] = made if met[place] == 1 else replace(made, label=f"{made.label} ({met[place]})")
-        if by_start is not None:
-            self._by_start[by_start] = self._by_place[key]
-        return self._by_place[key]
+        found: dict[Quantity, Value] = {}
+        places = {_place(v) for v in made}
+        met: Counter[Place] = Counter()
+        for v, new in made.items():
+            place, identity = _place(v), self._start.identity(v)
+            alike = [(p, q) for p, q in self._by_start.get(identity, ()) if q not in found]
+            same = next((q for p, q in alike if p == place), None) or next(
+                (q for p, q in alike if p not in places), None
+            )
+            met[place] += 1
+            if same is None:
+                key = place, met[place]
+                if key not in self._by_place and is_loss:
+                    self._by_place[key] = new if met[place] == 1 else replace(new, label=f"{new.label} ({met[place]})")
+                same = self._by_place.get(key)
+                if same is None or same in found:
+                    continue
+                if identity is not None and (place, same) not in self._by_start.get(identity, ()):
+                    self._by_start.setdefault(identity, []).append((place, same))
+            found[same] = v
+        return found
 
     def _reachable(self, roots: Sequence[Value]) -> list[Value]:
         """What the roots are computed from, up to what was computed from gradients alone, in program order."""

@@ -43,13 +43,13 @@ def remedies(found: Classification) -> list[Remedy]:
 
 def _of(p: Training, shift: Power) -> list[Remedy]:
     """Of one parameter, once outputs are multiplied by n^shift, and so are gradients and the effect of output weights."""
-    seen = p.gradient if p.gradient != NOTHING or p.later is None else p.later
-    if NOTHING in (seen, p.effect):
+    seen = p.gradient + p.lacking if p.gradient != NOTHING or p.later is None else p.later
+    if NOTHING in (seen, p.first_effect):
         return []
     on_output = shift if p.layer is not None and p.layer.role == "output" else ONE
     if p.degree is not None:
-        return [Remedy("learning rate", p.name, -(p.effect + on_output + shift * p.degree))]
+        return [Remedy("learning rate", p.name, -(p.first_effect + on_output + (shift + p.lacking) * p.degree))]
     gain = Remedy("gradient", p.name, -(seen + shift))
     if p.response == NOTHING:
-        return [gain] if gain.power else [Remedy("learning rate", p.name, -(p.effect + on_output))]
-    return [gain, Remedy("learning rate", p.name, -(p.effect - p.response + on_output))]
+        return [gain] if gain.power else [Remedy("learning rate", p.name, -(p.first_effect + on_output))]
+    return [gain, Remedy("learning rate", p.name, -(p.first_effect - p.response + on_output))]

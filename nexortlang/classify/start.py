@@ -8,7 +8,7 @@ is of order n^(−1/2) of what it averages where the symmetry of a draw makes it
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -47,7 +47,10 @@ _LINEAR = frozenset({"neg", "stop"})
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """How a value answers when the sign of a draw is turned: `odd` draws turn its sign, `mixed` ones do something else, the others nothing."""
+    """How a vector answers when the sign of a draw is turned: `odd` draws turn its sign, `mixed` ones do something else, the others nothing.
+
+    Scalars count as constants, whatever they were computed from: in the limit a vector sees numbers.
+    """
 
     odd: frozenset[Root] = frozenset()
     mixed: frozenset[Root] = frozenset()
@@ -57,7 +60,7 @@ EVEN = Parity()
 
 
 class Start:
-    """The starts of a program's values. `trained`: ids of gradients; `pure`: ids of what is computed from gradients and constants alone."""
+    """The starts of a program's values. `gradients`: ids of gradients; `pure`: ids of what is computed from gradients and constants alone."""
 
     def __init__(self, program: Program, gradients: frozenset[int]) -> None:
         self._b = Builder(program)
@@ -79,6 +82,17 @@ class Start:
         start = self._starts[v.id]
         return NOTHING if start is None else self._power(start)
 
+    def power_beside(self, v: Value, centred: Iterable[Value]) -> Power:
+        """The power of v before training, if averages were of the order of what they average, those among `centred` excepted."""
+        start = self._starts[v.id]
+        if start is None:
+            return NOTHING
+        kept = {self.identity(a) for a in centred}
+        known: dict[int, Power] = {}
+        for u in self._missing(start, known):
+            known[u.id] = self._own_power(u, [known[a.id] for a in operands(u)], u.id in kept)
+        return known[start.id]
+
     def identity(self, v: Value) -> int | None:
         """A number that values with the same start share; None for a start of 0."""
         start = self._starts[v.id]
@@ -87,7 +101,16 @@ class Start:
     def is_centred(self, v: Value) -> bool:
         """Whether the limit of v before training, an average, is 0 by symmetry."""
         start = self._starts[v.id]
-        return start is not None and bool(self._parity(start).odd)
+        return start is not None and self._is_centred(start)
+
+    def _is_centred(self, v: Value) -> bool:
+        match v:
+            case Avg(x=x):
+                return bool(self._parity(x).odd)
+            case Inner(x=x, y=y):
+                return bool(_product([self._parity(x), self._parity(y)]).odd)
+            case _:
+                return False
 
     def _is_pure(self, v: Value) -> bool:
         reads = operands(v)
@@ -188,17 +211,17 @@ class Start:
         return self._parities[v.id]
 
     def _own_parity(self, v: Value, parts: list[Parity]) -> Parity:
+        if v.type.is_scalar:
+            return EVEN
         match v:
-            case Const():
-                return EVEN
-            case InitVector() | InitScalar():
+            case InitVector():
                 if not v.variance.any():
                     return EVEN
                 is_symmetric = not v.mean.any() and v.law != "bernoulli"
                 return Parity(odd=frozenset((v,))) if is_symmetric else Parity(mixed=frozenset((v,)))
             case MatMul(matrix=matrix):
                 return _product([parts[0], Parity(odd=frozenset((matrix,)))])
-            case Map(op="mul" | "div") | Inner() | Einsum():
+            case Map(op="mul" | "div") | Einsum():
                 return _product(parts)
             case Map(op="add" | "sub", args=args) | Concat(args=args):
                 return _sum([p for a, p in zip(args, parts, strict=True) if not _is_zero(a)])
@@ -220,10 +243,10 @@ class Start:
 
     def _power(self, v: Value) -> Power:
         for u in self._missing(v, self._powers):
-            self._powers[u.id] = self._own_power(u, [self._powers[a.id] for a in operands(u)])
+            self._powers[u.id] = self._own_power(u, [self._powers[a.id] for a in operands(u)], True)
         return self._powers[v.id]
 
-    def _own_power(self, v: Value, parts: list[Power]) -> Power:
+    def _own_power(self, v: Value, parts: list[Power], is_halved: bool) -> Power:
         match v:
             case Const() | InitVector() | InitScalar():
                 return NOTHING if _is_zero(v) else ONE
@@ -236,7 +259,7 @@ class Start:
             case Einsum():
                 return parts[0] + parts[1]
             case Inner() | Avg():
-                return sum(parts, ONE) - (HALF if v.type.is_scalar and self._parity(v).odd else 0)
+                return sum(parts, ONE) - (HALF if is_halved and v.type.is_scalar and self._is_centred(v) else 0)
             case Reduce(op="argmax"):
                 return ONE
             case _:

@@ -45,6 +45,8 @@ def _parts(v: Value, index: np.ndarray) -> list[Request]:
     if len(v.type.slots) < 2 or index.size >= prod(v.type.shape):
         return []
     match v:
+        case Map(op="stop"):  # a gradient that is kept whole (elaborate.trace)
+            return []
         case Map(args=args):
             return [(a, _broadcast_entries(a, v)[index] if a.type.shape else np.arange(1).reshape(())) for a in args]
         case Scale(x=x) | Rename(x=x):

@@ -127,7 +127,7 @@ def _change(c: Remedy) -> str:
 def _quantities(found: Classification) -> list[str]:
     rows = [("", "before training", "change by training")]
     for role, title in (("activation", "activations"), ("output", "outputs")):
-        some = [a for a in found.activities if a.quantity.role == role]
+        some = [a for a in found.activities if a.quantity.role == role and (a.start, a.change) != (NOTHING, NOTHING)]
         rows += [(title, "", "")] if some else []
         rows += [(_INDENT + a.quantity.label, order(a.start), order(a.change)) for a in some]
     return list(_aligned(rows))
