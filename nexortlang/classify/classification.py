@@ -148,10 +148,10 @@ def classify(program: Program, trace: Trace) -> Classification:
                 hint="an update subtracts one: W -= lr/n * adam(n * grad(L, W))",
             )
         )
-    return _Analysis(program, trace).classification()
+    return Analysis(program, trace).classification()
 
 
-class _Analysis:
+class Analysis:
     """What is known of a program on the way to its classification."""
 
     def __init__(self, program: Program, trace: Trace) -> None:

@@ -49,7 +49,7 @@ _LINEAR = frozenset({"neg", "stop"})
 class Parity:
     """How a vector answers when the sign of a draw is turned: `odd` draws turn its sign, `mixed` ones do something else, the others nothing.
 
-    Scalars count as constants, whatever they were computed from: in the limit a vector sees numbers.
+    Scalars count as constants, whatever they were computed from: in the limit a vector sees numbers, 0 where they vanish.
     """
 
     odd: frozenset[Root] = frozenset()
@@ -224,7 +224,7 @@ class Start:
             case Map(op="mul" | "div") | Einsum():
                 return _product(parts)
             case Map(op="add" | "sub", args=args) | Concat(args=args):
-                return _sum([p for a, p in zip(args, parts, strict=True) if not _is_zero(a)])
+                return _sum([p for a, p in zip(args, parts, strict=True) if not self._vanishes(a)])
             case Map(op="pow"):
                 c = exponent_of(v)
                 if c is None or c.denominator != 1:
@@ -238,6 +238,10 @@ class Start:
                 return _other(parts)
             case _:
                 return parts[0]
+
+    def _vanishes(self, v: Value) -> bool:
+        """Whether v is 0 as a vector sees it."""
+        return _is_zero(v) or (v.type.is_scalar and self._power(v) < 0)
 
     # -- powers
 

@@ -104,7 +104,7 @@ class Backpropagation:
     def __init__(self, b: Builder, loss: Value, ends_at: Callable[[Value], bool]) -> None:
         if loss.type.axes or loss.type.shape:
             raise AssertionError(f"the gradient of {loss.type}, which is not one number")
-        self._builder, self._ends_at = b, ends_at
+        self._builder, self._loss, self._ends_at = b, loss, ends_at
         with b.constants():
             self._algebra = AdjointAlgebra(b, Builder.scale if b.keeps_powers else scaled)
             seed = self._algebra.of(b.const(1.0))
@@ -202,7 +202,8 @@ class Backpropagation:
         if a is None or not v.name:
             return
         if v.type.axes:
-            self._builder.label(a.body, f"d{v.name}")
+            if a.body.id > self._loss.id:  # the adjoint of v in <v|x> is x, which is no backward vector
+                self._builder.label(a.body, f"d{v.name}")
         elif not self._has_error_signal:
             self._has_error_signal = True
             self._builder.label(a.coefficient, "χ")
