@@ -20,7 +20,7 @@ from nexortlang.driver import Outcome, Request
 from nexortlang.options import Arguments, help_text, read_arguments
 from nexortlang.reading import read_source
 from nexortlang.report import json
-from nexortlang.report.console import Console, Progress, write
+from nexortlang.report.console import Console, Progress, write, write_file
 from nexortlang.settings import RECURSION_LIMIT
 
 _COMMAND_LINE = frozenset({"NX112", "NX507", "NX508", "NX509"})
@@ -109,9 +109,18 @@ def _one_thread_per_product() -> None:
 
 def _run(arguments: Arguments, console: Console) -> int:
     source, asked = read_source(arguments.target), _request(arguments)
+    if arguments.plot:
+        from nexortlang.plots.page import require_matplotlib
+
+        require_matplotlib("--plot")  # before the work, not after it
     with Progress(console.quiet) as progress:
         outcome = driver.run(source, asked, progress)
-    return tell(outcome, console, source.name, arguments.seed)
+    status = tell(outcome, console, source.name, arguments.seed)
+    if arguments.plot and outcome.shown is not None:
+        from nexortlang.plots.page import kind_of, results
+
+        write_file(arguments.plot, results(outcome.shown, Path(source.name).name, kind_of(arguments.plot)))
+    return status
 
 
 def _check(arguments: Arguments, console: Console) -> int:
@@ -158,15 +167,6 @@ def _derive(arguments: Arguments, console: Console) -> int:
         console.answer(answer)
     console.complain(outcome.diagnostics)
     return _status(outcome.diagnostics)
-
-
-def write_file(name: str, content: str | bytes) -> None:
-    """Writes a file that was asked for; NX501 if that cannot be done."""
-    try:
-        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
-    except (OSError, ValueError) as error:
-        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
-        raise NexortError(Diagnostic("NX501", f"cannot write {name}: {reason}")) from None
 
 
 def _experiment(arguments: Arguments, console: Console) -> int:

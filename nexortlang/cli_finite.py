@@ -5,14 +5,12 @@ In: the arguments, a request, a console. Out: an exit status, as in `cli`: 1 if 
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from nexortlang import experiments
 from nexortlang.driver import Request, check
 from nexortlang.experiments import SEEDS, VERIFY_SEEDS, WIDTH, WIDTHS, Experiment
 from nexortlang.finite.simulate import Settings
 from nexortlang.options import Arguments
-from nexortlang.report.console import Console, Progress
+from nexortlang.report.console import Console, Progress, write_file
 from nexortlang.source import Source
 
 
@@ -35,8 +33,12 @@ def simulate(source: Source, request: Request, arguments: Arguments, console: Co
 
 def verify(source: Source, request: Request, arguments: Arguments, console: Console) -> Experiment:
     """Compares the program's limit with its runs, prints the verdict and draws the plot."""
+    from nexortlang.plots.page import convergence, kind_of, require_matplotlib
     from nexortlang.report import comparison, plot
 
+    is_png = bool(arguments.plot) and kind_of(arguments.plot) == "png"
+    if is_png:
+        require_matplotlib("--plot of a .png")  # before the work, not after it; an .svg needs nothing
     settings = Settings(arguments.seeds or VERIFY_SEEDS, arguments.seed, arguments.dtype)
     with Progress(console.quiet) as progress:
         found = experiments.verify(check(source, request), request, settings, arguments.widths or WIDTHS, progress)
@@ -46,5 +48,6 @@ def verify(source: Source, request: Request, arguments: Arguments, console: Cons
         else:
             console.say(comparison.report(found.shown, found.comparison, console.width))
         if arguments.plot:
-            Path(arguments.plot).write_text(plot.svg(found.shown, found.comparison, source.name), encoding="utf-8")
+            drawn = convergence if is_png else plot.svg
+            write_file(arguments.plot, drawn(found.shown, found.comparison, source.name))
     return found

@@ -39,7 +39,7 @@ _ONLY_FOR = {
     "widths": ("verify",),
     "seeds": ("simulate", "verify"),
     "dtype": ("simulate", "verify"),
-    "plot": ("verify",),
+    "plot": ("run", "verify"),
     "check": ("fmt",),
     "diff": ("fmt",),
     "stdio": ("lsp",),
@@ -176,7 +176,8 @@ def _require_fitting(command: Command, found: argparse.Namespace) -> None:
         if getattr(found, option) is not None and command not in commands:
             instead = "--widths" if option == "width" else "--width" if option == "widths" else ""
             hint = f"`nexort {command}` has {instead}" if instead and command in ("simulate", "verify") else ""
-            raise _bad(f"--{option} is an option of {' and '.join(f'`nexort {c}`' for c in commands)}", hint)
+            owners = " and ".join(f"`nexort {'FILE' if c == 'run' else c}`" for c in commands)
+            raise _bad(f"--{option} is an option of {owners}", hint)
     if command == "verify" and found.seeds == 1:
         raise _bad("--seeds: expected at least 2 to verify, found 1", "one run does not tell how much runs differ")
     if command == "verify" and found.widths is not None and len(found.widths) < 2:
@@ -249,7 +250,12 @@ def _parser() -> _Parser:
         choices=["float64", "float32"],
         help="simulate, verify: the numbers to compute with (default float64)",
     )
-    add("--plot", metavar="FILE", help="verify: convergence as an .svg picture")
+    add(
+        "--plot",
+        type=_picture,
+        metavar="FILE",
+        help="results, or of verify the convergence, as an .svg or .png picture",
+    )
     add("--check", action="store_const", const=True, help="fmt: write nothing; exit status 1 if a file would change")
     add("--diff", action="store_const", const=True, help="fmt: write nothing; print what would change")
     add("--stdio", action="store_const", const=True, help=argparse.SUPPRESS)  # as many editors start a server
@@ -317,6 +323,12 @@ def _count(text: str) -> int:
 def _counts(text: str) -> tuple[int, ...]:
     """Whole numbers between commas, in increasing order, each once."""
     return tuple(sorted({_count(part.strip()) for part in text.split(",")}))
+
+
+def _picture(text: str) -> str:
+    if not text.lower().endswith((".svg", ".png")):
+        raise argparse.ArgumentTypeError(f"expected a name that ends in .svg or .png, found {text}")
+    return text
 
 
 def _seed(text: str) -> int:

@@ -119,7 +119,7 @@ def test_set(capsys: pytest.CaptureFixture[str], small: str, tmp_path: Path) -> 
         ["--seed", "-1"],
         ["--max-steps", "x"],
         ["--color", "pink"],
-        ["--plot", "out.svg"],
+        ["--plot", "out.pdf"],
         ["--set", "a"],
         ["--set", "a="],
         ["--set", "a=b"],

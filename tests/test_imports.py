@@ -30,6 +30,7 @@ ORDER = """
     jit kets finite classify
     compare
     report derive
+    plots
     driver
     experiments session
     api
@@ -79,6 +80,8 @@ def test_only_the_given_dependencies(path: Path) -> None:
         allowed |= {"pygls", "lsprotocol"}
     if part(path) == "pygments_lexer":
         allowed |= {"pygments"}
+    if part(path) == "plots":
+        allowed |= {"matplotlib"}
     outside = {name.split(".")[0] for name in imports(path)}
     assert outside <= allowed
     if "numba" in outside:

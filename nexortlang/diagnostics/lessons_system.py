@@ -67,7 +67,7 @@ LESSONS: dict[str, Lesson] = {
     "NX509": Lesson(
         "an optional part is not installed",
         "nexort itself needs few other packages. What only some of its users need comes as an extra, which pip installs on request, together with the packages that it "
-        "is made with: pip install 'nexort[lsp]' for the language server.",
+        "is made with: pip install 'nexort[lsp]' for the language server, pip install 'nexort[plot]' for pictures of results.",
         "",
         "",
     ),

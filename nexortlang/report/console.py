@@ -11,9 +11,10 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal, TextIO
 
-from nexortlang.diagnostics import Diagnostic
+from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.diagnostics.render import render
 
 ColorChoice = Literal["auto", "always", "never"]
@@ -107,6 +108,15 @@ def write(stream: TextIO | None, text: str) -> None:
     if stream is not None and text:
         stream.write(text)
         stream.flush()
+
+
+def write_file(name: str, content: str | bytes) -> None:
+    """Writes a file that was asked for; NX501 if that cannot be done."""
+    try:
+        Path(name).write_bytes(content.encode() if isinstance(content, str) else content)
+    except (OSError, ValueError) as error:
+        reason = (error.strerror or str(error)) if isinstance(error, OSError) else str(error)
+        raise NexortError(Diagnostic("NX501", f"cannot write {name}: {reason}")) from None
 
 
 def _is_terminal(stream: TextIO | None) -> bool:
