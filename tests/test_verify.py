@@ -322,3 +322,14 @@ def test_one_run_is_shown_without_errors(tmp_path: Path) -> None:
     status, out, err = command("simulate", str(tmp_path / "a.nxt"), "--width", "16", "--seeds", "1", "--json")
     assert status == 0 and not err
     assert all(np.all(np.equal(r["deviation"], None)) for r in json.loads(out)["results"])
+
+
+def test_executions_of_a_show_that_are_measured_differently_are_joined(tmp_path: Path) -> None:
+    """cov(f) is linear in the fluctuation at first, so that each run says it; then it is the scatter of the runs."""
+    path = tmp_path / "scalar.nxt"
+    text = "width n\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nf = sqrt(n) * <v|tanh(x)>\nfor t in range(2):\n    show cov(f)\n    f = sin(f)\n"
+    path.write_text(text, encoding="utf-8")
+    status, out, err = command("verify", str(path), "--json", "--widths", "64,128,256", "--seeds", "20")
+    assert status == 0, (out, err)
+    (shown,) = json.loads(out)["results"]
+    assert [part["part"] for part in shown["parts"]] == ["covariance"] and shown["shape"][0] == 2

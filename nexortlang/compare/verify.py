@@ -166,11 +166,20 @@ class Comparer:
 
 
 def _by_statement(shows: Sequence[Show], found: Sequence[list[Measured]]) -> list[list[Measured]]:
-    """The parts of each `show` of the source, its executions joined."""
+    """The parts of each `show` of the source, its executions joined: those that all of them have.
+
+    A covariance, for one, has more where it is found anew at every width from what is given than where it is the scatter of the runs.
+    """
     statements: dict[int, list[list[Measured]]] = {}
     for show, parts in zip(shows, found, strict=True):
         statements.setdefault(show.statement, []).append(parts)
-    return [[_joined(list(same)) for same in zip(*runs, strict=True)] for runs in statements.values()]
+    return [[_joined(same) for same in _common(runs)] for runs in statements.values()]
+
+
+def _common(executions: Sequence[Sequence[Measured]]) -> list[list[Measured]]:
+    """Part by part what the executions of one `show` measured."""
+    named = [{m.part: m for m in parts} for parts in executions]
+    return [[parts[m.part] for parts in named] for m in executions[0] if all(m.part in parts for parts in named)]
 
 
 def _joined(parts: Sequence[Measured]) -> Measured:
@@ -182,5 +191,6 @@ def _joined(parts: Sequence[Measured]) -> Measured:
         limits=np.concatenate([p.limits for p in parts]),
         limit_errors=np.concatenate([p.limit_errors for p in parts]),
         floor=np.concatenate([p.floor for p in parts]),
+        random=any(p.random for p in parts),
         kinked=any(p.kinked for p in parts),
     )
