@@ -150,8 +150,18 @@ def test_frozen_layers_have_no_row_among_parameters() -> None:
     assert found.regime == "operator"
 
 
-def test_a_long_run_is_followed_in_time() -> None:
-    assert classified(NET.replace("range(3)", "range(60)")).regime == "feature learning"
+def test_a_long_run_is_followed_as_long_as_powers_change() -> None:
+    found = classified(NET.replace("range(3)", "range(1000)") + "show <v | tanh(W @ tanh(U))> as last\n")
+    assert (found.regime, found.left_out) == ("feature learning", 988)
+    assert classified(NET.replace("range(3)", "range(12)")).left_out == 0
+
+
+def test_loops_within_loops_are_left_together() -> None:
+    lines = NET.splitlines()
+    start = next(k for k, line in enumerate(lines) if line.startswith("for"))
+    nested = [*lines[:start], "for epoch in range(5):", *("    " + line for line in lines[start:])]
+    found = classified("\n".join(nested).replace("range(3)", "range(9)") + "\n")
+    assert (found.regime, found.left_out) == ("feature learning", 6 + 3)
 
 
 # ---------------------------------------------------------------------------- the command
@@ -209,6 +219,7 @@ def test_json(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     found = json.loads(capsys.readouterr().out)
     assert found["regime"] == "operator"
     flags = ["stable_at_start", "faithful_at_start", "stable", "faithful", "nontrivial", "maximal"]
+    assert found["passes_left_out"] == 0
     assert [found[k] for k in flags] == [True, True, True, True, True, False]
     assert found["quantities"][-1] == {
         "name": "f",

@@ -91,11 +91,13 @@ class Training:
 
 @dataclass(frozen=True, slots=True)
 class Classification:
-    """`aligned`: by which power of n outputs would grow if the kets that they average were aligned, as they are after training."""
+    """`aligned`: by which power of n outputs would grow if the kets that they average were aligned, as they are after training. `left_out`: passes of
+    training loops that were not followed."""
 
     activities: tuple[Activity, ...]
     parameters: tuple[Training, ...]
     aligned: Power
+    left_out: int = 0
 
     @property
     def stable_at_start(self) -> bool:
@@ -174,7 +176,7 @@ class Analysis:
 
     def classification(self) -> Classification:
         evaluations = list(self._until_unstable())
-        activities = tuple(self._activity(q, evaluations) for q in self.quantities.known)
+        activities = tuple(self._without_frozen_copies([self._activity(q, evaluations) for q in self.quantities.known]))
         is_cut = len(evaluations) < len(self.quantities.evaluations)
         if all(a.change == NOTHING for a in activities) and not is_cut:
             self._require_effect()
@@ -183,7 +185,7 @@ class Analysis:
         for e in reversed(evaluations):
             outputs |= {q: v for q, v in e.found.items() if q.role == "output"}
         aligned = max((self._aligned(v) for v in outputs.values()), default=NOTHING)
-        return Classification(activities, parameters, aligned)
+        return Classification(activities, parameters, aligned, self.trace.left_out)
 
     def _until_unstable(self) -> Iterator[Evaluation]:
         """The evaluations up to the first that is unstable: after it powers only pile up."""
@@ -210,6 +212,18 @@ class Analysis:
         found = [self.sizes[e.found[q]] for e in evaluations if q in e.found]
         start = max((s.start for s in found), default=NOTHING)
         return Activity(q, start, max((s.change for s in found), default=NOTHING))
+
+    def _without_frozen_copies(self, found: list[Activity]) -> list[Activity]:
+        """Without what is the same before training as something that is trained: an initial network that is subtracted. The latter has the name."""
+        moved = {a.quantity for a in found if a.change != NOTHING}
+        kept = []
+        for a in found:
+            trained = [q for q in self.quantities.twins(a.quantity) if q in moved and q.role == a.quantity.role]
+            if a.quantity in moved or not trained:
+                kept.append(a)
+            elif trained[0].label.startswith(f"{a.quantity.label} ("):
+                trained[0].label = a.quantity.label
+        return kept
 
     # -- parameters
 

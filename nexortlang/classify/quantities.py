@@ -42,7 +42,7 @@ Place: TypeAlias = tuple[str, int, int]
 _LONGEST = 40
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Quantity:
     """`is_argument`: a nonlinear function is applied to it, so that it must be of order 1. `label`: its name, or its source text."""
 
@@ -95,6 +95,11 @@ class Quantities:
     @property
     def known(self) -> list[Quantity]:
         return list(self._by_place.values())
+
+    def twins(self, quantity: Quantity) -> list[Quantity]:
+        """The others that have had the same start: copies of the network that are trained apart, or not."""
+        alike = [[q for _, q in some] for some in self._by_start.values()]
+        return [q for some in alike if quantity in some for q in some if q is not quantity]
 
     def _matched(self, made: Mapping[Value, Quantity], is_loss: bool) -> dict[Quantity, Value]:
         """The quantities that values stand for: known ones, or those made for them if a loss is computed from them.

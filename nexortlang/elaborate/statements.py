@@ -360,9 +360,11 @@ def _for(cx: Context, statement: ast.For) -> Surface | None:
     before = names.get(name.id)
     cx.loops.append(0)
     cx.loop_spans.append(at.span)
-    result = None
+    result, trained = None, cx.trace.steps if cx.trace is not None else 0
     try:
         for k, item in enumerate(value.array):
+            if cx.trace is not None and cx.trace.ends_loop(trained, len(value.array) - k):
+                break
             cx.loops[-1] = k
             cx.mark_pass(name.id)
             cx.bind(name.id, const(item, value.power), name.span)

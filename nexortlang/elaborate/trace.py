@@ -38,14 +38,32 @@ class Optimized:
     span: Span
 
 
+MOST_STEPS = 12
+"""Losses that are followed. Powers of n repeat after a few steps: what grows has grown by then."""
+
+
 @dataclass(slots=True)
 class Trace:
-    """`gradients` by the id of their stop; `shown`: what the program shows; `products`: ids of all A @ x with a named matrix A."""
+    """`gradients` by the id of their stop; `shown`: what the program shows; `products`: ids of all A @ x with a named matrix A;
+    `left_out`: passes of training loops that were not run."""
 
     gradients: dict[int, Gradient] = field(default_factory=dict)
     optimized: list[Optimized] = field(default_factory=list)
     shown: list[Value] = field(default_factory=list)
     products: set[int] = field(default_factory=set)
+    left_out: int = 0
+
+    @property
+    def steps(self) -> int:
+        """How many losses have been differentiated."""
+        return len({g.loss.id for g in self.gradients.values()})
+
+    def ends_loop(self, before: int, passes: int) -> bool:
+        """Whether a loop in which gradients were taken (`before`: the steps when it began) needs its remaining passes no more."""
+        if self.steps == before or self.steps < MOST_STEPS:
+            return False
+        self.left_out += passes
+        return True
 
     def gradient(self, b: Builder, found: Gradient) -> Value:
         """The opaque value of a gradient, noted; a plain number (0, mostly) stays one."""

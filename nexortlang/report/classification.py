@@ -24,6 +24,7 @@ _INDENT = "  "
 def report(found: Classification, width: int) -> str:
     """The whole report, ending in a line break."""
     blocks = [_quantities(found), _parameters(found), textwrap.wrap(verdict(found), width), _changes(found, width)]
+    blocks.append([f"({found.left_out} later passes of training were left out.)"] if found.left_out else [])
     return "\n\n".join("\n".join(lines) for lines in blocks if lines) + "\n"
 
 
@@ -39,6 +40,7 @@ def as_json(found: Classification, file: str) -> str:
         "stable": found.stable,
         "faithful": found.faithful,
         "nontrivial": found.nontrivial,
+        "passes_left_out": found.left_out,
         "maximal": found.regime == "feature learning" and not remedies(found),
         "quantities": [_quantity(a) for a in found.activities],
         "parameters": [_parameter(p) for p in found.parameters],
