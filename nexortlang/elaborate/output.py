@@ -6,11 +6,12 @@ another value, that one stands in `Program.limits`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from fractions import Fraction
 from typing import Literal, TypeAlias
 
-from nexortlang.core.program import Assertion, Fluctuation, InitScalar, Show, Value, operands
+from nexortlang.core.build import Builder
+from nexortlang.core.program import Assertion, FirstOrder, Fluctuation, InitScalar, Show, Value, operands
 from nexortlang.elaborate import first_order, fluctuations, matrices, operators
 from nexortlang.elaborate.arithmetic import (
     broadcast_shape,
@@ -74,21 +75,19 @@ def add_show(cx: Context, kind: Kind, name: str, at: At, span: Span) -> None:
     at = At(value, at.span, at.variable)
     _require_showable(cx, kind, at)
     shown = core(cx, value)
-    note_limit(cx, shown)
     statement = cx.statements.setdefault(span, len(cx.statements))
     cx.builder.program.shows.append(Show(kind, name, shown, statement, tuple(cx.loops), span))
 
 
-def note_limit(cx: Context, v: Value) -> Value:
-    """The leading part of a value, which is what the limit engine is to compute."""
-    b = cx.builder
+def note_limits(b: Builder, shows: Iterable[Show], assertions: Iterable[Assertion]) -> None:
+    """Notes the leading parts of what is asked for, where those are other values: they are what the limit engine is to compute."""
     if not b.has_lower_terms:
-        return v
-    with b.constants():
-        limit = leading(b, v) or zeros(b, v.type)
-    if limit is not v:
-        b.program.limits[v.id] = limit
-    return limit
+        return
+    for v in [*(s.value for s in shows), *(side for a in assertions for side in (a.value, a.target))]:
+        with b.constants():
+            limit = leading(b, v) or zeros(b, v.type)
+        if limit is not v:
+            b.program.limits[v.id] = limit
 
 
 def _require_showable(cx: Context, kind: Kind, at: At) -> None:
@@ -166,18 +165,14 @@ def _is_draw(v: Value) -> bool:
 
 
 def is_random(cx: Context, v: Value) -> bool:
-    """Whether a scalar stays random in the limit: it is computed from initial scalars or fluctuations."""
-    return _depends(note_limit(cx, v), cx.memo_random, _is_draw)
-
-
-def _depends(v: Value, known: dict[int, bool], origin: Callable[[Value], bool]) -> bool:
-    """Whether v is an origin or was computed from one; found for every value once."""
+    """Whether a scalar stays random in the limit: it is computed from initial scalars or fluctuations. Found for every value once."""
+    known = cx.memo_random
     pending = [v]
     while pending:
         u = pending[-1]
-        parts = operands(u)
-        if u.id not in known and (origin(u) or all(p.id in known for p in parts)):
-            known[u.id] = origin(u) or any(known[p.id] for p in parts)
+        parts = operands(u) if not isinstance(u, FirstOrder) else (u.limit,) if u.limit is not None else ()
+        if u.id not in known and (_is_draw(u) or all(p.id in known for p in parts)):
+            known[u.id] = _is_draw(u) or any(known[p.id] for p in parts)
         if u.id in known:
             pending.pop()
         else:
@@ -210,8 +205,6 @@ def check(cx: Context, statement: ast.Assert) -> None:
     broadcast_shape(operands_, statement.span)
     text = statement.span.text
     found, wanted = core(cx, value.value), core(cx, target.value)
-    for v in (found, wanted):
-        note_limit(cx, v)
     cx.builder.program.assertions.append(Assertion(found, wanted, tolerance.array, text, statement.span))
 
 

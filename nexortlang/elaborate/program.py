@@ -146,6 +146,9 @@ class Elaborator:
             with suppress(Stopped, Silenced), np.errstate(all="ignore"):
                 try:
                     work()
+                    _, shows, assertions = _asked(cx.builder.program)
+                    _, shown, asserted = self._before.counts
+                    output.note_limits(cx.builder, shows[shown:], assertions[asserted:])
                 except NexortError as problem:
                     cx.report_all(problem.diagnostics)
         except BaseException:
