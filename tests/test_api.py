@@ -124,7 +124,7 @@ def test_mistakes_are_exceptions(tmp_path: Path, content: bytes | None, code: st
 def test_every_method_tells_a_wrong_program() -> None:
     wrong = nexortlang.loads("show a\nshow b\n")
     assert [d.code for d in wrong.check()] == ["NX101"] * 2 and str(wrong.check()[0]).startswith("error[NX101]: ")
-    for method in (wrong.limit, wrong.core, wrong.simulate, wrong.verify):
+    for method in (wrong.limit, wrong.core, wrong.derive, wrong.simulate, wrong.verify):
         with pytest.raises(nexortlang.NexortError) as caught:
             method()
         assert caught.value.diagnostics == wrong.check()
@@ -255,3 +255,16 @@ def test_deep_programs_have_room() -> None:
 def test_the_core_is_a_program() -> None:
     program = nexortlang.load(EXAMPLES / "first.nxt")
     assert np.allclose(nexortlang.run(program.core())[0].value, program.limit()[0].value)
+
+
+def test_derivations_are_those_of_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    file = str(EXAMPLES / "first.nxt")
+    program = nexortlang.load(file)
+    for words, text in (
+        (["derive", file], program.derive()),
+        (["derive", file, "--latex"], program.derive(latex=True)),
+    ):
+        assert main(words) == 0
+        assert capsys.readouterr().out == text
+    with pytest.raises(ValueError, match="steps"):
+        program.derive(steps=0)

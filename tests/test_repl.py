@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from transcripts import replay
 
@@ -25,6 +27,7 @@ from nexortlang.kets.exact.evaluator import ExactLimit
 from nexortlang.kets.particles import replicates
 from nexortlang.kets.results import CURVE, Distribution
 from nexortlang.repl import loop
+from nexortlang.repl.commands import COMMANDS
 from nexortlang.repl.completion import completions
 from nexortlang.repl.conversation import Conversation
 from nexortlang.report.console import Console
@@ -272,6 +275,71 @@ def test_every_text_is_read(text: str) -> None:
 
     read = "".join(loop._statements(read_line))
     assert "".join(read.split()) == "".join(text.split())
+
+
+_PIECES = [*(f":{name} " for name in COMMANDS), ":save! ", "show ", "def f(x) = ", "for t in range(2): "]
+_OPERANDS = [
+    "x",
+    "W",
+    "<x|x>",
+    "relu(x)",
+    "W @ x",
+    "sqrt(n) * <x|x>",
+    "f",
+    "optim",
+    "adam",
+    "n",
+    "1",
+    "[1, 2]",
+    "dist(x)",
+    "cov(x)",
+    "c",
+    "nosuch",
+    "+",
+    "(",
+    "1024",
+    "8",
+    "tol",
+    "'",
+    "\0",
+    "é",
+    "-",
+    "=",
+    "/",
+    "~",
+    "NX203",
+    "print",
+]
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(_PIECES), st.lists(st.sampled_from(_OPERANDS), max_size=3)), min_size=1, max_size=3
+    )
+)
+def test_nothing_that_is_typed_is_a_bug(lines: list[tuple[str, list[str]]]) -> None:
+    begun = [
+        "width n",
+        "W[n, n] ~ normal(0, 1/n)",
+        "x[n] ~ normal(0, 1)",
+        "c ~ normal(0, 1)",
+        "import optim",
+        ":set width 8",
+    ]
+    typed = [*begun, *(f"{piece}{' '.join(words)}" for piece, words in lines), "", "avg(x^2)", ""]
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        said = replay("\n".join(f"nexort> {line}" for line in typed), strict=False)
+    assert "error[NX901]" not in said and "Traceback" not in said
+    ends = any((piece == ":quit " and not words) or "(" in words for piece, words in lines)
+    assert ends or "avg(x^2) =  1  (exact)" in said
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name != "quit"])
+@pytest.mark.parametrize("begun", ["", "width n\nx[n] ~ normal(0, 1)\navg(x^2)\n"])
+def test_commands_without_an_argument(typed: Typed, name: str, begun: str) -> None:
+    out, err = typed(f"{begun}:{name}\n1\n")
+    assert "error[NX901]" not in err and out.endswith("1 =  1  (exact)\n")
 
 
 # ---------------------------------------------------------------------------- streams

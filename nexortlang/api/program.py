@@ -118,6 +118,22 @@ class Program:
         with _deep():
             return to_nxt(outcome.program)
 
+    def derive(self, *, latex: bool = False, steps: int | None = 2) -> str:
+        """The limit as equations in bra-ket notation: text of 80 columns, or a LaTeX document. Of every loop the first `steps` passes are written out (None: all)."""
+        steps = None if steps is None else _whole("steps", steps, 1)
+        self._right()
+        with _deep():
+            outcome, derivation = driver.derive(self.source, self._request(1e-3, None, 0), steps)
+            if derivation is None:
+                raise NexortError(*outcome.diagnostics)
+            if latex:
+                from nexortlang.derive.latex import latex as document
+
+                return document(derivation, Path(self.source.name).name)
+            from nexortlang.derive.text import text
+
+            return text(derivation)
+
     def limit(self, *, tol: float = 1e-3, samples: int | None = None, seed: int = 0) -> Limit:
         """The infinite-width limit of everything shown.
 

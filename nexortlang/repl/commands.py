@@ -5,6 +5,7 @@ In: a line. Out: what is told on the console. Guarantees: a command changes noth
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -239,8 +240,8 @@ class Commands:
         self._console.answer(lesson_of(text, self._console.width))
 
 
-_WORDS = {"e": "an expression", "FILE": "a file"}
-_EXAMPLES = {"e": "<x|x>", "FILE": "program.nxt"}
+_WORDS = {"e": "an expression", "x": "a vector", "FILE": "a file"}
+_EXAMPLES = {"e": "<x|x>", "x": "W @ x", "FILE": "program.nxt"}
 
 _ALL = (
     Command("type", "e", "the type of an expression, and its power of n", Commands.type, ("t",)),
@@ -277,8 +278,11 @@ def _source(text: str) -> Source:
 
 
 def _file(text: str) -> str:
-    """A file's name, with or without quotes."""
-    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    """A file's name, with or without quotes; never standard input, which the session reads itself."""
+    name = text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
+    if not name or "\0" in name:
+        raise _bad("expected the name of a file", ":load program.nxt")
+    return "./-" if name == "-" else os.path.expanduser(name)
 
 
 def _option(name: str, value: str) -> Any:

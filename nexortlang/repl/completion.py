@@ -5,6 +5,7 @@ In: the conversation and the text before the cursor. Out: where the word begins,
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -72,14 +73,14 @@ def _last_word(text: str) -> int:
 def _files(typed_: str, end: int) -> tuple[int, list[Candidate]]:
     """Programs, and folders to look in."""
     folder, _, name = typed_.rpartition("/")
-    base = Path(f"{folder}/" if "/" in typed_ else "").expanduser()
+    base = Path(os.path.expanduser(f"{folder}/" if "/" in typed_ else ""))
     return end - len(name), [*_inside(base)][:MAX_FILES]
 
 
 def _inside(folder: Path) -> Iterator[Candidate]:
     try:
         paths = sorted(folder.iterdir())
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a null character
         return
     for path in paths:
         if path.suffix == ".nxt":
