@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
+import numpy as np
+
 from nexortlang.core.program import Avg, InitVector, Inner, MatMul, Value
 from nexortlang.derive.algebra import add, bracket, div, mean, mul, neg, over, power, root
-from nexortlang.derive.numbers import Known
+from nexortlang.derive.numbers import Family, Known
 from nexortlang.derive.terms import (
     ONE,
     ZERO,
@@ -33,6 +35,7 @@ from nexortlang.derive.terms import (
     is_random,
     letter,
     letters,
+    position,
     size,
     walk,
 )
@@ -47,8 +50,6 @@ from nexortlang.derive.unwinding import (
     relettered,
     stem,
 )
-from nexortlang.kets.exact.forms import Ket as ExactKet
-from nexortlang.kets.exact.forms import group
 
 Sign = Literal["=", "≈", "~"]
 PI = Sym(Label("π"))
@@ -212,11 +213,10 @@ class Kernels:
             parts.append((own.union(*(p[0] for p in joined)), [t for p in joined for t in p[1]] + [f]))
         return [terms for _, terms in parts]
 
-    def _families(self, k: Ket) -> set[object] | None:
+    def _families(self, k: Ket) -> frozenset[Family] | None:
         """Groups of Gaussian roots that a ket is made of; None where they are not known."""
         value = self._values.get(stem(k)) or self._value_of(k)
-        found = None if value is None else self._known.result(value)
-        return {group(key) for key in found.lin.terms} if isinstance(found, ExactKet) else None
+        return None if value is None else self._known.families(value)
 
     def _group(self, factors: Sequence[Term]) -> Term | None:
         """E of a product of functions of correlated Gaussians."""
@@ -367,8 +367,13 @@ class Kernels:
 
     def _hats(self, v: MatMul, w: MatMul, i: Sequence[Index], j: Sequence[Index]) -> Term | None:
         """s ⟨x|x′⟩, for the transpose times n/m."""
-        if v.matrix is not w.matrix or v.transposed != w.transposed or v.matrix.shape:
+        if v.matrix is not w.matrix or v.transposed != w.transposed:
             return None
+        members = np.unique(v.members), np.unique(w.members)
+        if any(m.size != 1 for m in members):
+            return None
+        if members[0] != members[1]:
+            return ZERO
         if not self._known.is_hat(v) or not self._known.is_hat(w):
             return None
         scope = Scope(frozenset(name for at in (*i, *j) for name in at.letters))
@@ -376,7 +381,12 @@ class Kernels:
         y = self._plain.entry(w.x, aligned(w.x.type.shape, w.type.shape, j), scope)
         self._ask(v.x, w.x)
         ratio = float(v.matrix.rows.ratio / v.matrix.cols.ratio) if v.transposed else 1.0
-        return mul(Num(ratio), self._plain.spread(v.matrix, []), mean(mul(x, y)))
+        return mul(Num(ratio), self._plain.spread(v.matrix, self._member(v)), mean(mul(x, y)))
+
+    def _member(self, v: MatMul) -> list[Index]:
+        """The positions of the one member of its family that acts in v."""
+        at = np.unravel_index(int(v.members.flat[0]), v.matrix.shape) if v.matrix.shape else ()
+        return [position(int(k)) for k in at]
 
     def _draws(self, v: InitVector, i: Sequence[Index], j: Sequence[Index]) -> Term | None:
         if v.covariance is not None:
@@ -428,6 +438,9 @@ class Kernels:
             found = (
                 self._draws(v, positions(v, ket), positions(v, moved)) if not names or v.covariance is None else None
             )
+        elif not names and not isinstance(v, InitVector | MatMul) and not isinstance(w, InitVector | MatMul):
+            self._ask(v, w)
+            found = bracket(ket, moved)
         if found is None:
             return None
         term = mul(factor, other_factor, found)

@@ -11,6 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from itertools import islice
 from math import prod
 from typing import Literal
 
@@ -50,6 +51,8 @@ _ANY_TWO = (
     ("any", "other"),
     ("one_ket", "other_ket"),
 )
+_MOST_KERNELS = 30
+_SHORTEST_RUN = 3
 STEPS = 2
 """Passes of a loop that are written out."""
 
@@ -74,7 +77,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """An initial operator: what it maps, its variance constants, which orientations are used, and names for any two kets."""
+    """An initial operator: what it maps, its variance constants, which orientations are used, and names for any two kets.
+
+    With `last` it stands for a run of like ones, one name at several steps.
+    """
 
     label: Label
     matrix: Matrix
@@ -82,6 +88,15 @@ class Operator:
     forward: bool
     backward: bool
     kets: tuple[Ket, Ket]
+    last: Label | None = None
+
+    def is_like(self, other: Operator) -> bool:
+        """Whether two operators differ in their step alone."""
+        mine, theirs = (
+            (o.label.name, o.matrix.rows, o.matrix.cols, o.matrix.shape, o.variance, o.forward, o.backward)
+            for o in (self, other)
+        )
+        return mine == theirs
 
     @property
     def ratio(self) -> Fraction:
@@ -91,6 +106,11 @@ class Operator:
 
 @dataclass(frozen=True, slots=True)
 class Derivation:
+    """`kernels`: the covariances that the equations of the sections speak of; `has_more_kernels`: some are left out.
+
+    `consts`, `arrays` and `tables`: what is written by name, of numbers, arrays and lists of positions.
+    """
+
     operators: tuple[Operator, ...]
     draws: tuple[Equation, ...]
     arrays: Mapping[str, np.ndarray]
@@ -99,6 +119,7 @@ class Derivation:
     sections: tuple[Section, ...]
     kernels: tuple[Equation, ...]
     consts: Mapping[str, float] = field(default_factory=dict)
+    has_more_kernels: bool = False
 
 
 def derive(
@@ -148,14 +169,16 @@ class _Derivation:
     def result(self) -> Derivation:
         sections = tuple(self._sections())
         known = {e.left for s in sections for e in s.equations}
-        kernels = tuple(Equation(left, tuple(sides)) for left, sides in self.kernels.stated() if left not in known)
+        stated = (Equation(left, tuple(sides)) for left, sides in self.kernels.stated() if left not in known)
+        kernels = tuple(islice(stated, None if self.steps is None else _MOST_KERNELS))
+        more = next(stated, None) is not None
         functions = tuple(
             Equation(Call(name, args, step), (("=", body),))
             for (name, step), (args, body) in self.functions.stated.items()
         )
-        operators, draws = tuple(self._operators()), tuple(self._draws())
+        operators, draws = tuple(_runs(self._operators())), tuple(self._draws())
         return Derivation(
-            operators, draws, self.names.arrays, self.names.tables, functions, sections, kernels, self.used
+            operators, draws, self.names.arrays, self.names.tables, functions, sections, kernels, self.used, more
         )
 
     # -- declarations
@@ -345,6 +368,17 @@ class _Derivation:
             return self.translator.spread(v.matrix, [Index((), 0)] * v.matrix.variance.ndim)
         spread = v.matrix.variance.reshape(-1)[np.broadcast_to(v.members, v.type.shape)]
         return self.translator.constant(spread, list(indices))
+
+
+def _runs(operators: Iterable[Operator]) -> Iterable[Operator]:
+    """Three and more like operators in a row as one."""
+    run: list[Operator] = []
+    for o in [*operators, None]:
+        if run and (o is None or not o.is_like(run[0])):
+            yield from run if len(run) < _SHORTEST_RUN else [replace(run[0], last=run[-1].label)]
+            run = []
+        if o is not None:
+            run.append(o)
 
 
 def _names(indices: Sequence[Index]) -> str:

@@ -107,6 +107,8 @@ def _body(d: Derivation) -> Iterator[str]:
             title = f"${section_title(section.title)}$" if section.title else "The kets and scalars"
             yield from _aligned(title, [_line(e, w) for e in section.equations], is_math=bool(section.title))
     yield from _aligned("where", [_line(e, w) for e in d.kernels])
+    if d.has_more_kernels:
+        yield "$\\dots$ and so on, down to the draws."
 
 
 def section_title(title: str) -> str:
@@ -143,6 +145,7 @@ def _function(e: Equation, w: _Latex) -> str:
 def _operator(o: Operator, w: _Latex) -> Iterator[str]:
     name, m = w.vector(o.label), o.matrix
     spread = w.write(o.variance, ATOM)
+    each = "" if o.last is None else f" && \\text{{and so for each up to }} {w.vector(o.last)}"
     yield f"({name})_{{\\alpha\\beta}} &\\sim \\bigl(0, {spread}/{_word(m.cols.name)}\\bigr)" + (
         f" && \\text{{independent entries, mean and variance; }} {_word(m.rows.name)} \\times {_word(m.cols.name)}"
     )
@@ -150,7 +153,7 @@ def _operator(o: Operator, w: _Latex) -> Iterator[str]:
         if used:
             law = mul(Num(ratio), o.variance, Bracket(*o.kets))
             x, y = map(w.head, o.kets)
-            yield f"\\Cov\\bigl(\\hatket{{{symbol} {x}}}, \\hatket{{{symbol} {y}}}\\bigr) &= {w.write(law)}"
+            yield f"\\Cov\\bigl(\\hatket{{{symbol} {x}}}, \\hatket{{{symbol} {y}}}\\bigr) &= {w.write(law)}{each}"
 
 
 def transposed(matrix: str) -> str:

@@ -7,11 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import prod
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
-from nexortlang.core.program import InitVector, MatMul, Value, operands
+from nexortlang.core.program import (
+    Concat,
+    Einsum,
+    Gather,
+    InitVector,
+    Map,
+    MatMul,
+    Reduce,
+    Scale,
+    Value,
+    operands,
+)
 from nexortlang.derive.terms import Entry, Index, Num, Term
 from nexortlang.derive.writing import is_written_exactly
 from nexortlang.diagnostics import NexortError
@@ -26,6 +37,7 @@ MOST_ENTRIES = 400
 _ZERO = 1e-12
 _MOST_IN_A_ROW = 6
 
+Family: TypeAlias = tuple[int, bool | None, int]
 Relation = Literal["=", "≈", "~"]
 
 
@@ -35,6 +47,7 @@ class Known:
     def __init__(self, live: Sequence[Value]) -> None:
         self._exact = ExactLimit()
         self._small = len(live) <= MOST_VALUES and all(prod(v.type.shape) <= MOST_ENTRIES for v in live)
+        self._families: dict[int, frozenset[Family] | None] = {}
         self._hats: dict[int, frozenset[MatMul]] = {}
         self.live = live
 
@@ -99,24 +112,66 @@ class Known:
         return np.where(np.abs(theta) < _ZERO, 0.0, theta)
 
     def is_gaussian(self, v: Value) -> bool:
-        """Whether the ket of v is known to be Gaussian of mean 0."""
-        found = self.result(v)
-        return (
-            isinstance(found, Ket)
-            and not found.lin.constant.any()
-            and bool(found.lin.terms)
-            and all(isinstance(key, Root) and _is_normal(key.value) for key in found.lin.terms)
-        )
+        """Whether the ket of v is known to be Gaussian of mean 0, and not 0."""
+        return bool(self.families(v))
+
+    def families(self, v: Value) -> frozenset[Family] | None:
+        """The independent Gaussian families that the ket of v is a combination of, None if it is not known to be one.
+
+        By what the program says where that is enough, so for programs of any size; else by the exact evaluator, which also sees that dots are 0.
+        """
+        if v.id not in self._families:
+            found = self._combined(v)
+            self._families[v.id] = self._by_evaluator(v) if found is None else found
+        return self._families[v.id]
 
     def is_hat(self, v: MatMul) -> bool:
         """Whether a product with a matrix is known to be its hat alone."""
+        if not self.opposite_uses(v):
+            return True
         found = self.result(v)
+        return isinstance(found, Ket) and len(found.lin.terms) == 1 and not found.lin.constant.any()
+
+    def _combined(self, v: Value) -> frozenset[Family] | None:
+        """By the instruction: draws, hats without dots, and what is linear in them."""
+        match v:
+            case InitVector() if v.law == "normal" and not v.mean.any():
+                return _own_families(v) if v.variance.any() else frozenset()
+            case MatMul() if not self.opposite_uses(v):
+                return _own_families(v)
+            case Map(op="add" | "sub" | "neg" | "stop", args=args):
+                parts = [self.families(a) for a in args if a.type.power == v.type.power]
+            case Map(op="mul", args=(a, b)) if a.type.is_scalar:
+                parts = [self.families(b)]
+            case Map(op="mul" | "div", args=(a, b)) if b.type.is_scalar:
+                parts = [self.families(a)]
+            case Einsum(x=x, y=y) if x.type.is_scalar or y.type.is_scalar:
+                parts = [self.families(y if x.type.is_scalar else x)]
+            case Gather(x=x) | Scale(x=x) | Reduce(op="sum", x=x):
+                parts = [self.families(x)]
+            case Concat(args=args):
+                parts = [self.families(a) for a in args]
+            case _:
+                return None
         return (
-            isinstance(found, Ket)
-            and not found.lin.constant.any()
-            and len(found.lin.terms) == 1
-            and all(isinstance(key, Root) and isinstance(key.value, MatMul) for key in found.lin.terms)
+            None if any(p is None for p in parts) else frozenset[Family]().union(*(p for p in parts if p is not None))
         )
+
+    def _by_evaluator(self, v: Value) -> frozenset[Family] | None:
+        found = self.result(v)
+        if not isinstance(found, Ket) or found.lin.constant.any():
+            return None
+        roots = [key for key in found.lin.terms if isinstance(key, Root) and _is_normal(key.value)]
+        if len(roots) < len(found.lin.terms):
+            return None
+        return frozenset[Family]().union(*(_own_families(r.value) for r in roots))
+
+
+def _own_families(v: Value) -> frozenset[Family]:
+    """What is of different families is independent: draws, and hats of one matrix in one orientation."""
+    if isinstance(v, MatMul):
+        return frozenset((id(v.matrix), v.transposed, int(m)) for m in np.unique(v.members))
+    return frozenset(((v.id, None, 0),))
 
 
 def _is_normal(v: Value) -> bool:

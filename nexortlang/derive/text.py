@@ -57,7 +57,8 @@ def _blocks(d: Derivation, width: int) -> Iterator[list[str]]:
             heading = [section.title] if section.title else []
             yield heading + [line for e in section.equations for line in equation(e, width, "  " if heading else "")]
     if d.kernels:
-        yield ["where", *(line for e in d.kernels for line in equation(e, width, "  "))]
+        rest = _broken("… and so on, down to the draws", width, "  ") if d.has_more_kernels else []
+        yield ["where", *(line for e in d.kernels for line in equation(e, width, "  ")), *rest]
 
 
 def _operator(o: Operator, width: int) -> Iterator[str]:
@@ -65,14 +66,16 @@ def _operator(o: Operator, width: int) -> Iterator[str]:
     name = w.symbol(o.label)
     spread = w.write(o.variance, PRODUCT)
     entries = f"{spread}/{m.cols.name}"
+    names = name if o.last is None else f"{name}, …, {w.symbol(o.last)}"
     yield from _broken(
-        f"{name}: {m.rows.name} × {m.cols.name}, independent entries of mean 0 and variance {entries}", width, ""
+        f"{names}: {m.rows.name} × {m.cols.name}, independent entries of mean 0 and variance {entries}", width, ""
     )
+    each = "" if o.last is None else "    (and so for each)"
     for used, symbol, ratio in ((o.forward, name, 1.0), (o.backward, f"{name}ᵀ", float(o.ratio))):
         if used:
             law = mul(Num(ratio), o.variance, Bracket(*o.kets))
             x, y = map(w.head, o.kets)
-            yield from _broken(f"Cov(|{symbol} {x}⟩^, |{symbol} {y}⟩^) = {w.write(law)}", width, "  ")
+            yield from _broken(f"Cov(|{symbol} {x}⟩^, |{symbol} {y}⟩^) = {w.write(law)}{each}", width, "  ")
 
 
 def array(a: np.ndarray) -> str:

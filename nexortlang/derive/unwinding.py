@@ -68,10 +68,18 @@ class Unwinding(Translator):
 
 
 def stem(k: Ket | Term) -> object:
-    """A ket without its indices and copy: which value it is."""
+    """A ket without its indices and copy: which value it is. Which member of a family of matrices acts is part of that."""
     assert isinstance(k, Ket)
     if isinstance(k.head, Applied):
-        return (k.head.matrix.name, k.head.matrix.step, k.head.transposed, k.head.operand.name, k.head.operand.step)
+        members = tuple(i.number for i in k.head.matrix.indices)
+        return (
+            k.head.matrix.name,
+            k.head.matrix.step,
+            members,
+            k.head.transposed,
+            k.head.operand.name,
+            k.head.operand.step,
+        )
     return (k.head.name, k.head.step)
 
 
