@@ -116,7 +116,7 @@ def evaluate(
             joint = joined(arrays[x.id], x.type, Type(x.type.axes, v.type.shape))
             columns = np.broadcast_to(joint, (joint.shape[0], *v.type.shape)).reshape(joint.shape[0], members.size)
             out = np.einsum("kab,bk->ak", family[members], columns)
-            return out.reshape(-1, *v.type.shape)
+            return out.reshape(out.shape[0], *v.type.shape)
         case Map(op=op, args=args):
             with np.errstate(all="ignore"):
                 out = OPS[op].numpy(*(joined(arrays[a.id], a.type, v.type) for a in args))

@@ -253,9 +253,10 @@ class _Writer(Declarations):
         x = self._any_vector()
         if x.term.shape and len(x.term.shape) == 1:
             count = x.term.shape[0]
-            matrix = [[0.5, -0.3, 0.2][: count - 1] for _ in range(count)]
+            fewer = max(1, count - 1)
+            matrix = [[0.5, -0.3, 0.2][:fewer] for _ in range(count)]
             squared = [[0.4, 0.2, -0.5][:count] for _ in range(count)]
-            text, shape = [(str(matrix), (count - 1,)), (str(squared), (count,)), (f"<{x.name}|{x.name}>", (count,))][
+            text, shape = [(str(matrix), (fewer,)), (str(squared), (count,)), (f"<{x.name}|{x.name}>", (count,))][
                 self._rng.randrange(3)
             ]
             self._bind(x.width, self._normalised(Term(f"0.5 * ({x.name} @ {text})", shape, x.term.size * 2.1, 2)))
@@ -297,7 +298,7 @@ class _Writer(Declarations):
         if len(shape) == 2:
             options.append(Term(f"transpose({name}, 1, 0)", shape[::-1], t.size, t.degree, t.dense, t.solid))
         if len(shape) == 1:
-            options.append(Term(f"{name}[[0, 1, 0]]", (3,), t.size, t.degree, t.dense, t.solid))
+            options.append(Term(f"{name}{[[0, min(1, d - 1), 0]]}", (3,), t.size, t.degree, t.dense, t.solid))
             options.append(
                 Term(f"0.5 * {name}[:, None] * {name}[:{4 - d}]", (d, min(d, 4 - d)), t.size**2, 2 * t.degree)
             )

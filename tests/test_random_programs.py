@@ -133,6 +133,26 @@ z = (-0.4 * y + (y + x)) / 2.4
 d = z - mean(z)
 show avg(tanh(d @ <d|d>))
 """,
+    "one ket averaged over, alone and as a stack of one": """
+width n
+x[n] ~ normal(0, 1)
+W[n, n, 2] ~ normal(0, 0.5/n)
+W[1][i, j] -= 0.3/n * cos(0.7 * x[i] - x[j])
+W[1][i, j] -= 0.3/n * sigmoid(0.7 * x[i] - x[j])
+h = W @ x
+show <h|h>
+""",
+    "kets along an empty finite axis": """
+width n
+x[n, 2] ~ normal(0, 1)
+W[n, n] ~ normal(0, 1/n)
+y = x @ [[], []]
+W += |y><y|
+z = W @ tanh(x[0] + sum(softmax(y, 0)))
+show []
+show avg(y)
+show avg(tanh(z + sum(W @ y)))
+""",
 }
 
 

@@ -236,7 +236,7 @@ def _softmax(cx: Context, call: ast.Call) -> Surface:
         cx.require_entrywise("softmax", call.span)
     (axis,) = _axes(at, given.get("axis") or At(const(-1.0), call.span), "softmax", call.span)
     if isinstance(at.value, ConstVal):
-        shifted = at.value.array - at.value.array.max(axis=axis, keepdims=True)
+        shifted = at.value.array - at.value.array.max(axis=axis, keepdims=True, initial=-np.inf)
         weights = np.exp(shifted)
         return const(weights / weights.sum(axis=axis, keepdims=True))
     cx.builder.span = call.span
@@ -247,6 +247,8 @@ def _softmax(cx: Context, call: ast.Call) -> Surface:
 def softmax(cx: Context, v: Value, axis: int) -> Value:
     """exp(v − max v) / Σ exp(v − max v) along one finite axis; taking the largest away changes nothing but overflow."""
     b, shape = cx.builder, v.type.shape
+    if shape[axis] == 0:
+        return v
     kept = (*shape[:axis], 1, *shape[axis + 1 :])
     largest = b.reshape(b.reduce("max", v, axis), kept)
     weights = b.map("exp", b.map("sub", v, largest))

@@ -203,14 +203,14 @@ def transpose(cx: Context, at: At, axes: Sequence[int] | None, span: Span) -> Su
 
 
 def stack(cx: Context, items: Sequence[At], span: Span) -> Surface:
-    """[a, b, …]: a new first finite axis."""
+    """[a, b, …]: a new first finite axis. [] is the empty array of shape [0], as in NumPy."""
     items = _joinable(items, "in [ ]")
     _require_entrywise(cx, items, "a new axis", span)
     shapes = {shape_of(at.value) for at in items}
     if len(shapes) > 1:
         texts = " and ".join(shape_text(s) or "a single number" for s in sorted(shapes, key=len))
         raise error("NX210", f"expected members of one shape, found {texts}", span, *blame(*items))
-    return _joined(cx, items, (len(items), *shapes.pop()), span)
+    return _joined(cx, items, (len(items), *(shapes.pop() if shapes else ())), span)
 
 
 def concatenate(cx: Context, items: Sequence[At], span: Span) -> Surface:

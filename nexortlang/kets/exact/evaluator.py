@@ -283,7 +283,7 @@ class ExactLimit:
         if key not in self._applied:
             self._kept.append(ket.lin)
             self._applied[key] = replace(ket, lin=self._renamed(ket.lin, slots))
-        return self._applied[key]
+        return replace(ket, lin=self._applied[key].lin)  # another ket of the same form may have another shape
 
     def _renamed(self, lin: Lin, slots: dict[int, int]) -> Lin:
         terms: dict[Hashable, LinMap] = {}
@@ -309,7 +309,8 @@ class ExactLimit:
         shape = v.x.type.shape
         if isinstance(x, Answer):
             return replace(x, value=np.asarray(getattr(np, v.op)(x.value, axis=v.axis), dtype=float))
-        index = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), v.axis, 0).reshape(shape[v.axis], -1)
+        entries = math.prod(v.type.shape)
+        index = np.moveaxis(np.arange(math.prod(shape)).reshape(shape), v.axis, 0).reshape(shape[v.axis], entries)
         if v.op == "sum":
             return replace(x, lin=sum_rows(x.lin, index), shape=v.type.shape)
         if v.op == "argmax":
@@ -461,5 +462,5 @@ def _refuse_jump(op: str, args: Sequence[Answer]) -> None:
 
 def _identity_of(a: Result) -> Hashable:
     if isinstance(a, Ket):
-        return id(a.lin)
+        return (id(a.lin), a.shape)
     return (a.value.shape, a.value.tobytes())

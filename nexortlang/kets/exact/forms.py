@@ -180,7 +180,7 @@ def einsum_matrix(spec: str, array: np.ndarray, position: int, shape: tuple[int,
                 factors.append(np.ones(length))
                 names.append(column[label])
     full = np.einsum(f"{','.join(names)}->{out}{''.join(column[c] for c in of_ket)}", *factors)
-    return full.reshape(-1, size)
+    return full.reshape(math.prod(full.shape[: len(out)]), size)
 
 
 class Joint:
@@ -196,7 +196,7 @@ class Joint:
         self.x_index = self._index(a, x_shape, labels)
         self.y_index = self._index(b, y_shape, labels)
         kept = math.prod(sizes[c] for c in out)
-        self.summed_rows = np.arange(math.prod(self.shape)).reshape(-1, kept)
+        self.summed_rows = np.arange(math.prod(self.shape)).reshape(math.prod(sizes[c] for c in summed), kept)
 
     def _index(self, own: str, shape: tuple[int, ...], labels: list[str]) -> np.ndarray:
         grid = np.indices(self.shape, sparse=True) if self.shape else []
