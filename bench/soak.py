@@ -1,6 +1,6 @@
 """Random programs by the thousand: both evaluators of the limit, finite widths and the printed core against each other.
 
-    python bench/soak.py [--programs 10000] [--jobs N] [--seconds S] [--seed K] [--first P] [--limit S] [--out FILE]
+    python bench/soak.py [--programs 10000] [--jobs N] [--seconds S] [--seed K] [--first P] [--limit S] [--tangent] [--out FILE]
 
 Program number p of seed K is always the same, and so are its numbers, whatever the number of processes. Prints every disagreement, then a small program that
 shows it; at the end how many programs there were, how the limits were obtained, and for each comparison how many deviations there are beyond 1, 2, 3, 4 standard errors, how many
@@ -20,6 +20,7 @@ import sys
 import time
 import traceback
 from collections import Counter, deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import erfc
 from multiprocessing.connection import Connection, wait
@@ -55,14 +56,22 @@ class Job(NamedTuple):
 # ---------------------------------------------------------------------------- in a process of its own
 
 
-def serve(connection: Connection, seed: int, processor: int | None) -> None:
+def generator(tangent: bool) -> Callable[[Random], str]:
+    """What writes the programs."""
+    import random_programs
+    import random_tangent
+
+    return random_tangent.program if tangent else random_programs.program
+
+
+def serve(connection: Connection, seed: int, tangent: bool, processor: int | None) -> None:
     """Answers jobs until the other end is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if processor is not None:
         os.sched_setaffinity(0, {processor})
     from judge import examine
-    from random_programs import program
 
+    program = generator(tangent)
     connection.send(None)
     while True:
         try:
@@ -108,11 +117,11 @@ def shrink(text: str, job: Job) -> dict[str, Any]:
 class Worker:
     """A process, and the job it has."""
 
-    def __init__(self, seed: int, processor: int | None) -> None:
+    def __init__(self, seed: int, tangent: bool, processor: int | None) -> None:
         context = multiprocessing.get_context("spawn")
-        self._seed, self._processor = seed, processor
+        self._settings = seed, tangent, processor
         self.connection, other = context.Pipe()
-        self._process = context.Process(target=serve, args=(other, seed, processor), daemon=True)
+        self._process = context.Process(target=serve, args=(other, *self._settings), daemon=True)
         self._process.start()
         other.close()
         self.job: Job | None = None
@@ -133,7 +142,7 @@ class Worker:
         return f"the process ended with status {code}"
 
     def another(self) -> Worker:
-        return Worker(self._seed, self._processor)
+        return Worker(*self._settings)
 
 
 @dataclass(slots=True)
@@ -187,6 +196,7 @@ class Tally:
     def as_json(self, options: argparse.Namespace, seconds: float, finished: bool) -> dict[str, Any]:
         return {
             "seed": options.seed,
+            "tangent": options.tangent,
             "first": options.first,
             "programs": self.programs,
             "finished": finished,
@@ -236,7 +246,7 @@ class Soak:
         """Until all programs are done, or the time is over. Whether all were done."""
         allowed = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
         processors = [allowed[k % len(allowed)] if allowed else None for k in range(self._options.jobs)]
-        workers = [Worker(self._options.seed, p) for p in processors]
+        workers = [Worker(self._options.seed, self._options.tangent, p) for p in processors]
         try:
             while workers:
                 self._listen(workers)
@@ -305,10 +315,9 @@ class Soak:
         if w.job.kind == "shrink":
             print(f"---- program {w.job.number} was not shrunk: {how}", flush=True)
             return
-        from random_programs import program
-
+        text = generator(self._options.tangent)(Random(f"{self._options.seed}/{w.job.number}"))
         self.tally.programs += 1
-        self.tally.report(w.job.number, [f"no answer: {how}"], program(Random(f"{self._options.seed}/{w.job.number}")))
+        self.tally.report(w.job.number, [f"no answer: {how}"], text)
 
     def _progress(self) -> None:
         if time.monotonic() - self._said < PROGRESS:
@@ -338,6 +347,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--first", type=int, default=0, help="the number of the first program")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds that one program may take")
+    parser.add_argument("--tangent", action="store_true", help="programs of the tangent regime")
     parser.add_argument("--no-shrink", dest="shrink", action="store_false", help="leave disagreements as they are")
     parser.add_argument("--out", type=Path, help="a JSON file for the results")
     options = parser.parse_args()

@@ -9,6 +9,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
+import random_tangent
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from judge import Effort, checked, compare_finite_width, examine
@@ -22,7 +23,7 @@ from nexortlang.finite.simulate import Settings, Simulator
 from nexortlang.kets import engine
 from nexortlang.kets.results import Options
 
-SMALL = Effort((128, 128, 32), 32, widths=(24, 48, 96), widths_of_tuples=(8, 16, 32), seeds=6)
+SMALL = Effort((128, 128, 32), 32, widths=(24, 48, 96), widths_of_tuples=(8, 16, 32), seeds=6, tol=0.1)
 
 
 @pytest.mark.parametrize("batch", range(10))
@@ -30,6 +31,12 @@ def test_both_engines_agree_on_random_programs(batch: int) -> None:
     """Exact evaluator and particles, limit and finite widths, the finite engine and dense NumPy, a program and its printed core, a program and itself."""
     for number in range(20 * batch, 20 * batch + 20):
         found = examine(program(Random(f"test/{number}")), number, SMALL)
+        assert not found.wrong, "\n".join([*found.wrong, found.text])
+
+
+def test_both_engines_agree_in_the_tangent_regime() -> None:
+    for number in range(12):
+        found = examine(random_tangent.program(Random(f"test/{number}")), number, SMALL)
         assert not found.wrong, "\n".join([*found.wrong, found.text])
 
 
