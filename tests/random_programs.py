@@ -251,7 +251,7 @@ class _Writer(Declarations):
     def _bilinear(self) -> None:
         """|x><y| @ z, or a combination of kets."""
         x = self._any_vector()
-        if x.term.shape and len(x.term.shape) == 1:
+        if len(x.term.shape) == 1 and x.term.count > 1:
             count = x.term.shape[0]
             fewer = max(1, count - 1)
             matrix = [[0.5, -0.3, 0.2][:fewer] for _ in range(count)]
