@@ -273,3 +273,13 @@ def test_other_mistakes_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[s
     assert "NX101" in capsys.readouterr().err
     assert main(["classify"]) == 2
     assert main(["classify", str(path), "--widths", "64,128"]) == 2
+
+
+def test_a_scalar_beside_a_vector_that_starts_at_zero() -> None:
+    """What is left of b + c before training is a constant vector."""
+    text = NET.replace("v[n] ~", "c ~ normal(0, 1)\nb = zeros(n)\nv[n] ~").replace(
+        "tanh(U))>", "tanh(U) + tanh(b + c))>"
+    )
+    found = classified(text + "    b -= 0.1 * adam(n * grad(L, b))\n    c -= 0.1 * adam(grad(L, c))\n")
+    assert (found.regime, remedies(found)) == ("feature learning", [])
+    assert (activity(found, "b + c").start, activity(found, "b + c").change) == (0, 0)

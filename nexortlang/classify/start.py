@@ -191,7 +191,12 @@ class Start:
         return b.map(v.op, *full)
 
     def _spread(self, v: Value | None, t: Type) -> Value | None:
-        return v if v is None or v.type.shape == t.shape else self._b.broadcast(v, t.shape)
+        """v with all the axes and the finite shape of t."""
+        if v is None:
+            return None
+        missing = tuple(axis for axis in t.axes if axis not in v.type.axes)
+        v = self._b.mul(v, self._filled(Type(missing, ()), 1.0)) if missing else v
+        return v if v.type.shape == t.shape else self._b.broadcast(v, t.shape)
 
     def _filled(self, t: Type, value: float) -> Value:
         """A constant of the type: over width axes, a multiple of vectors of ones."""
