@@ -1,6 +1,6 @@
-"""Limits of trained networks against finite widths: `python bench/verify_training.py [name …] [--tol 5e-4] [--steps 5] [--widths …] [--seeds 20]`.
+"""Limits of trained networks against finite widths: `python bench/verify_training.py [name …] [--regime tangent] [--tol 5e-4] [--steps 5] [--widths …] [--seeds 20]`.
 
-Every architecture with every optimizer, in the maximal-update parametrization: `nexort verify` runs the same program in both engines. Printed
+Every architecture with every optimizer, in the maximal-update parametrization or, with `--regime tangent`, the neural tangent one: `nexort verify` runs the same program in both engines. Printed
 are the verdict, the largest deviation in standard errors of the extrapolation, the largest standard error of the limit, and the seconds.
 A name is `architecture` or `architecture-optimizer`; without names all are run.
 """
@@ -36,9 +36,10 @@ OPTIMIZERS = {"sgd": "sgd(g)", "sign_sgd": "sign_sgd(g)", "adam": "adam(g)"}
 RATES = {"sgd": 1.0, "sign_sgd": 0.1, "adam": 0.1}
 
 
-def program(network: str, optimizer: str, steps: int = 5) -> str:
-    """A training program: three inputs, full batch, outputs and losses shown."""
+def program(network: str, optimizer: str, steps: int = 5, regime: str = "mup") -> str:
+    """A training program: three inputs, full batch, outputs and losses shown. In the tangent regime the first outputs are subtracted."""
     output = NETWORKS[network]
+    tangent = regime == "tangent"
     matrices = [name for name in ("W1", "W2", "W3") if name in output]
     rate = RATES[optimizer]
     lines = [
@@ -49,17 +50,20 @@ def program(network: str, optimizer: str, steps: int = 5) -> str:
         "U[n, 2] ~ normal(0, 1)",
         *(f"{W}[n, n] ~ normal(0, 2/n)" for W in matrices),
         "v[n] ~ normal(0, 1)",
+        f"def net(X) = sqrt(n) * {output}" if tangent else f"def net(X) = {output}",
+        "f0 = stop(net(X))" if tangent else "f0 = 0",
         f"for t in range({steps}):",
-        f"    f = {output}",
+        "    f = net(X) - f0",
         "    L = mean((f - y)^2) / 2",
         "    show f",
         "    show L",
     ]
     names = ["U", *matrices, "v"]
-    lines += [f"    g{name} = n * grad(L, {name})" for name in names]
+    lines += [f"    g{name} = {'sqrt(n)' if tangent else 'n'} * grad(L, {name})" for name in names]
     for name in names:
         call = OPTIMIZERS[optimizer].replace("(g)", f"(g{name})")
-        lines.append(f"    {name} -= {rate}{'/n' if name in matrices else ''} * {call}")
+        power = (1.0 if name in matrices else 0.0) + (0.5 if tangent else 0.0)
+        lines.append(f"    {name} -= {rate} * n^(-{power}) * {call}")
     return "\n".join(lines) + "\n"
 
 
@@ -76,6 +80,7 @@ def run(*arguments: str) -> tuple[int, str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n")[0])
     parser.add_argument("names", nargs="*")
+    parser.add_argument("--regime", choices=("mup", "tangent"), default="mup")
     parser.add_argument("--tol", default="5e-4")
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--widths", default="256,512,1024,2048")
@@ -90,7 +95,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for network, optimizer in chosen:
             path = Path(folder) / f"{network}-{optimizer}.nxt"
-            path.write_text(program(network, optimizer, options.steps), encoding="utf-8")
+            path.write_text(program(network, optimizer, options.steps, options.regime), encoding="utf-8")
             start = time.perf_counter()
             sizes = ("--widths", options.widths, "--seeds", options.seeds, "--tol", options.tol)
             status, text = run("verify", str(path), "--json", *sizes)
