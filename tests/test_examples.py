@@ -116,3 +116,11 @@ def test_a_network_learns_from_the_diabetes_data() -> None:
     assert status == 0
     runs = {r["name"]: np.array(r["value"]) for r in json.loads(out)["results"]}
     np.testing.assert_allclose(runs["train"], train.value, atol=0.1)
+
+
+@pytest.mark.parametrize("name", ["ntp", "mup"])
+def test_the_paper_s_experiment(name: str) -> None:
+    """One step of each program: outputs start at 0 and move."""
+    shown = limits_of_file(EXAMPLES / "paper_figures" / f"{name}.nxt", "--set", "T=1", "--samples", "256", "--tol", "1")
+    f = next(s for s in shown if s.name == "f")
+    assert f.value.shape == (2, 4) and not f.value[0].any() and f.value[1].all()
