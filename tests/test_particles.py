@@ -13,6 +13,7 @@ from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Matrix, Value, Width
 from nexortlang.diagnostics.model import NexortError
 from nexortlang.kets.particles import replicates
+from nexortlang.kets.particles.innovations import Operator, Space
 from nexortlang.kets.particles.plan import plan
 from nexortlang.kets.particles.replicates import Kind, Target
 from nexortlang.kets.particles.system import System, run_together
@@ -425,3 +426,17 @@ def test_truth_is_within_two_standard_errors() -> None:
         for estimate, (_, truth) in zip(answer(b, *(v for v, _ in cases), seed=seed, samples=256), cases, strict=True):
             hits += near(estimate, truth, 2.0)
     assert hits >= 0.86 * 30 * len(cases), hits
+
+
+def test_a_matrix_that_comes_when_the_width_is_crowded() -> None:
+    """Twenty matrices of 64 columns on 256 particles: the last ones keep norms, within sampling error, and adjointness, to rounding."""
+    rng = np.random.default_rng(0)
+    space = Space(256, rng)
+    operators = [Operator(space, space, 1.0, 1.0) for _ in range(20)]
+    x = rng.standard_normal((64, 8)) @ rng.standard_normal((8, 256)) / 8**0.5
+    results = [op.apply(x, False) for op in operators]
+    for op, h in zip(operators, results, strict=True):
+        assert 0.9 < np.mean(h * h) / np.mean(x * x) < 1.1
+        y = np.tanh(h)
+        back = op.apply(y, True)
+        np.testing.assert_allclose(back @ x.T, y @ h.T, rtol=1e-9, atol=1e-9)
