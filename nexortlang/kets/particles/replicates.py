@@ -54,7 +54,9 @@ CERTAIN = 2.5
 """A difference of two sizes beyond so many standard errors is bias that only particles lower; less may be chance, the largest of many numbers'."""
 FEWEST, START, MOST = 256, 1024, 1 << 17
 WORK = 1e11
-"""Elementary operations (`plan.work`) that one level may take, all randomisations together: a few minutes."""
+"""Elementary operations (`plan.work`, each about 0.1 ns of one core) that a level may take without a promise of the tolerance: some ten seconds."""
+PATIENCE = 8e12
+"""The same for all levels together where the last one promises the tolerance: some ten minutes of two cores."""
 SCENARIO_WORK = 1e10
 """The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
 COMPILE_FROM = 2e9
@@ -126,9 +128,10 @@ class _Sampler:
         self._options = options
         self._progress = progress or (lambda message: None)
         self._plan: Plan = plan([v for _, v in targets], store_pairs=False)
-        self._faster: Plan = plan([v for _, v in targets])
+        self._faster: Plan = plan([v for _, v in targets]) if self._plan.cost[1] else self._plan
         self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if is_drawn(v))
         self._levels: dict[int, Level] = {}
+        self._works: dict[int, float] = {}
         self._scenarios = SCENARIOS if self._plan.scenario else 1
 
     def run(self) -> tuple[list[Answer], bool]:
@@ -140,6 +143,7 @@ class _Sampler:
         count = self._first_count()
         while True:
             self._levels.clear()
+            self._works.clear()
             level = self._level(count, REPLICATES)
             answers = [self._answer(i, None, level) for i in range(len(self._targets))]
             excess = self._excess(None, level).total
@@ -166,29 +170,36 @@ class _Sampler:
             return self._options.samples
         self._need_memory(FEWEST)
         columns = max(self._plan.columns().values(), default=1)
-        count = START if columns < START else 2 * START
+        crowded = columns >= START
+        count = 2 * START if crowded else START
         while count > FEWEST and not self._affordable(count):
             count //= 2
+        if crowded and count < START and REPLICATES * self._work(START) < PATIENCE / 2 and self._fits(START):
+            return START  # fewer particles would have no room for what the matrices meet
         return count
 
     def _next_level(self, count: int, runs: int, excess: _Excess) -> tuple[int, int] | None:
-        """The cheapest level that promises the tolerance, else the one that promises most; None where there is none to be had."""
+        """The cheapest level that promises the tolerance, else the one that promises most for some seconds; None where there is none to be had."""
         if self._options.samples is not None:
             return None
-        candidates = []
+        enough: list[tuple[float, int, int]] = []
+        better: list[tuple[float, int, int]] = []
+        spent = sum(level.runs * self._work(n) for n, level in self._levels.items())
         size = count
-        while size <= MOST and self._affordable(size):
-            number = 2 * runs if size == count else runs if 2 * size == count else REPLICATES
-            while number <= MOST_REPLICATES and self._price(size, number) <= WORK:
-                scatter = excess.chance * (count / size) ** RATE * (runs / number) ** 0.5
-                candidates.append(
-                    (math.hypot(scatter, excess.bias * count / size), self._price(size, number), size, number)
-                )
-                number *= 2
+        while size <= MOST and self._fits(size):
+            bias, chance = excess.bias * count / size, excess.chance * (count / size) ** RATE
+            if bias < SAFETY:
+                least = runs + 1 if size == count else REPLICATES
+                number = max(least, math.ceil(runs * chance**2 / (SAFETY**2 - bias**2)))
+                price = self._price(size, number)
+                if number <= MOST_REPLICATES and spent + price <= PATIENCE and self._fits(size, number):
+                    enough.append((price, size, number))
+            number = 2 * runs if size == count else REPLICATES
+            if number <= MOST_REPLICATES and self._price(size, number) <= WORK and self._fits(size, number):
+                better.append((math.hypot(bias, chance * (runs / number) ** 0.5), size, number))
             size *= 2
-        enough = [c for c in candidates if c[0] <= SAFETY]
-        best = min(enough, key=lambda c: c[1]) if enough else min(candidates, default=None)
-        return best[2:] if best else None
+        _, *best = min(enough or better, default=(0.0,))
+        return (best[0], best[1]) if best else None
 
     def _price(self, count: int, runs: int) -> float:
         """The work that a level adds to what has been done."""
@@ -197,8 +208,10 @@ class _Sampler:
 
     def _work(self, count: int) -> float:
         """Of one randomisation."""
-        p = self._plan_at(count)
-        return self._scenarios * p.copies * work(p, count)
+        if count not in self._works:
+            p = self._plan_at(count)
+            self._works[count] = self._scenarios * p.copies * work(p, count)
+        return self._works[count]
 
     @property
     def _runs(self) -> int:
@@ -209,16 +222,17 @@ class _Sampler:
         """The plan that stores what averages share, if there is memory for that."""
         return self._faster if self._bytes(count, self._faster) <= MEMORY_SHARE * available_memory() / 2 else self._plan
 
-    def _bytes(self, count: int, p: Plan) -> int:
+    def _bytes(self, count: int, p: Plan, runs: int = REPLICATES) -> int:
         pooled = sum(prod(v.type.shape) for kind, v in self._targets if kind == "distribution")
-        kept = self._runs * p.copies * count * pooled
+        kept = runs * self._scenarios * p.copies * count * pooled
         return 8 * (p.copies * stored_numbers(p, count) + kept + 2 * DRAWS * self._chance_size)
 
+    def _fits(self, count: int, runs: int = REPLICATES) -> bool:
+        return self._bytes(count, self._plan_at(count), runs) <= MEMORY_SHARE * available_memory()
+
     def _affordable(self, count: int) -> bool:
-        p = self._plan_at(count)
-        if self._bytes(count, p) > MEMORY_SHARE * available_memory():
-            return False
-        return REPLICATES * self._work(count) <= (SCENARIO_WORK if p.scenario else WORK)
+        most = SCENARIO_WORK if self._plan.scenario else WORK
+        return self._fits(count) and REPLICATES * self._work(count) <= most
 
     def _need_memory(self, count: int) -> None:
         needed, free = self._bytes(count, self._plan), available_memory()

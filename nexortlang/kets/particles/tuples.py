@@ -92,7 +92,8 @@ def _all_pairs(v: Avg, copies: Sequence[Copy], count: int) -> np.ndarray:
     weight = np.broadcast_to(math.prod(weights), (count, *np.broadcast_shapes(*(w.shape[1:] for w in weights))))
     flat = np.ascontiguousarray(weight.reshape(count, -1))
     parts = []
-    for here in _blocks(count, count * prod(inside.type.shape)):
+    whole = copies[0].holds(inside)
+    for here in _blocks(count, 1 if whole else count * prod(inside.type.shape)):
         values = GridEvaluation(copies, owner, row, column, here).value(inside, {})
         values = np.broadcast_to(values, (here.stop - here.start, count, *inside.type.shape))
         if of_column:
