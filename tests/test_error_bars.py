@@ -14,7 +14,8 @@ from limits import limits_of_file, misses, truths
 
 from nexortlang.driver import Request, check
 from nexortlang.kets import engine
-from nexortlang.kets.results import Distribution, Options
+from nexortlang.kets.particles import replicates
+from nexortlang.kets.results import Distribution, Estimate, Options
 from nexortlang.source import Source
 
 SAMPLED = sorted((Path(__file__).parent / "programs").glob("sampled_*.nxt"))
@@ -65,3 +66,39 @@ show dist(y)
     assert isinstance(answer, Distribution) and answer.variance_stderr is not None
     assert answer.method == "sampled" and np.all(answer.variance > 0.0)
     assert np.all(answer.variance <= 4.0 * answer.variance_stderr), (answer.variance, answer.variance_stderr)
+
+
+def particles_say(text: str, samples: int, seed: int) -> list[replicates.Answer]:
+    """What the particles say of all that is shown, exact or not."""
+    program = check(Source("shown.nxt", text), Request()).program
+    assert program is not None
+    targets = [replicates.Target(s.kind, s.value) for s in program.shows]
+    return replicates.run(program, targets, Options(samples=samples, seed=seed, tol=np.inf))[0]
+
+
+def test_two_standard_errors_hold_the_share_of_what_is_0_or_1() -> None:
+    """Each p lies near a whole number of particles, where stratified draws would agree on that number in most randomisations, and claim no error."""
+    samples, ones = 256, np.array([2.9, 51.05, 102.1, 179.95])
+    p = (ones / samples).tolist()
+    text = f"width n\nx[n, 4] ~ bernoulli({p})\nshow avg(tanh(2 * x) / tanh(2))\n"
+    missed = total = 0
+    for seed in range(40):
+        (answer,) = particles_say(text, samples, seed)
+        assert isinstance(answer, Estimate)
+        missed += int(np.sum(np.abs(answer.value - p) > 2.0 * answer.stderr))
+        total += len(p)
+    assert missed <= 0.1 * total + 4 * (0.09 * total) ** 0.5, (missed, total)
+
+
+def test_a_share_that_particles_have_exactly_has_no_error() -> None:
+    (answer,) = particles_say("width n\nx[n, 2] ~ bernoulli([0.25, 1])\nshow avg(x)\n", 256, 0)
+    assert isinstance(answer, Estimate)
+    assert np.allclose(answer.value, [0.25, 1.0], rtol=1e-15) and np.all(answer.stderr < 1e-15)
+
+
+def test_a_mean_known_with_an_error_adds_nothing_to_a_variance() -> None:
+    """A randomisation of a Gaussian vector has its variance to rounding; that their means scatter is the error of the mean."""
+    text = "width n\nx[n] ~ normal(0, 1)\nz[n] ~ normal(0, 1)\nshow dist(0.5 * x + avg(tanh(x * z)^2))\n"
+    (answer,) = particles_say(text, 256, 0)
+    assert isinstance(answer, Distribution) and np.all(answer.stderr > 1e-5)
+    assert np.allclose(answer.variance, 0.25, rtol=1e-12)

@@ -160,6 +160,15 @@ show []
 show avg(y)
 show avg(tanh(z + sum(W @ y)))
 """,
+    "a Gaussian output beside an average over triples": """
+width n
+x[n, 2] ~ normal(0, [[1, 0.5], [0.5, 0.8]])
+z[n] ~ normal(0, 1)
+v[n] ~ normal(0, 0.5)
+f = sqrt(n) * <v|exp(-(z * x)^2)>
+show cov(f)
+show avg[i, j, k](tanh(z[i] + sin(z[j] * z[k]) + tanh(x[i, 0])))
+""",
 }
 
 

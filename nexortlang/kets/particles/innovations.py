@@ -85,6 +85,13 @@ def orthonormalise(x: np.ndarray) -> np.ndarray:
     return (directions / np.sqrt(weights)) @ directions.T @ x
 
 
+def tight_frame(x: np.ndarray, tolerance: float) -> np.ndarray:
+    """As many rows as x, nearest to x among those with qᵀq/N the projector onto its span (up to `tolerance`): orthonormal rows where those of x are independent."""
+    weights, directions = np.linalg.eigh(x @ x.T / x.shape[1])
+    keep = weights > tolerance**2
+    return (directions[:, keep] / np.sqrt(weights[keep])) @ directions[:, keep].T @ x
+
+
 class Space:
     """The particles of one width: its random columns and the directions that later innovations keep clear of."""
 

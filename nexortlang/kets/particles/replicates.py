@@ -334,7 +334,7 @@ class _Sampler:
         before = coarse.statistics[i] if coarse else None
         found = _compare(before, fine.statistics[i])
         if self._targets[i].kind == "distribution":
-            return _distribution(coarse.pooled[i] if coarse else None, fine.pooled[i], found.error)
+            return _distribution(coarse.pooled[i] if coarse else None, fine.pooled[i], found.error, self._plan.scenario)
         return Estimate(np.asarray(found.mean), np.asarray(found.error), "sampled")
 
     def _excess(self, coarse: Level | None, fine: Level) -> _Excess:
@@ -388,12 +388,17 @@ def _standard_error(statistics: np.ndarray) -> np.ndarray:
     return np.asarray(_halved_interval(runs) * statistics.std(axis=0, ddof=1) / runs**0.5)
 
 
-def _distribution(coarse: Sequence[np.ndarray] | None, parts: Sequence[np.ndarray], error: np.ndarray) -> Distribution:
-    """The distribution of particles (or draws), per finite entry, those of each randomisation apart; `coarse`: those of the smaller size."""
+def _distribution(
+    coarse: Sequence[np.ndarray] | None, parts: Sequence[np.ndarray], error: np.ndarray, scenario: bool
+) -> Distribution:
+    """The distribution of particles (or draws), per finite entry, those of each randomisation apart; `coarse`: those of the smaller size.
+
+    Means of randomisations differ by chance, which is no part of the variance; except in a scenario, whose draws make the means differ.
+    """
     sample = np.concatenate(parts)
     mean = sample.mean(axis=0)
     centred = sample - mean
-    variance = np.mean(centred**2, axis=0)
+    variance = np.var(sample, axis=0) if scenario else np.mean([np.var(part, axis=0) for part in parts], axis=0)
     unit = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
     quantiles = np.quantile(sample, PROBABILITIES, axis=0)
     return Distribution(

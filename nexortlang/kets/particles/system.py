@@ -29,7 +29,7 @@ from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
-from nexortlang.kets.particles.innovations import Operator, Rows, Space, independent_part, operator, project_out
+from nexortlang.kets.particles.innovations import Operator, Rows, Space, operator, project_out, tight_frame
 from nexortlang.kets.particles.plan import Plan, is_dense, is_drawn, vanishes
 from nexortlang.kets.particles.tuples import average, pair_arrays
 
@@ -100,7 +100,7 @@ class System:
                 return v.mean[None]
             case InitScalar():
                 normals = self._fresh_chance(v.mean.size)
-                return from_columns(shaped(v.law, normals, v.mean, v.variance), v.type.shape)
+                return from_columns(shaped(v.law, normals, v.mean, v.variance, self._rng), v.type.shape)
             case MatMul():
                 return self._matmul(v)
             case Inner(spec=spec, x=x, y=y):
@@ -126,7 +126,7 @@ class System:
                 z = np.einsum("ab,gbN->gaN", root, z.reshape(-1, len(root), self._count)).reshape(size, self._count)
                 return from_columns(v.mean.reshape(-1, 1) + z, v.type.shape)
             return from_columns(v.mean.reshape(-1, 1) + np.sqrt(v.variance.reshape(-1, 1)) * z, v.type.shape)
-        x = shaped(v.law, normal_quantile(space.uniforms(size)), v.mean, v.variance)
+        x = shaped(v.law, normal_quantile(space.uniforms(size)), v.mean, v.variance, self._rng)
         space.set_apart(x - x.mean(axis=1, keepdims=True))
         return from_columns(x, v.type.shape)
 
@@ -152,16 +152,19 @@ class System:
         return self._chance[start : self._chance_used]
 
     def _fluctuation(self, v: Fluctuation) -> np.ndarray:
-        """√m avg(x), m the size of the width, as a matrix of one row would make it: Σ ⟨q|x⟩ g over an orthonormal basis q with one normal g for each."""
+        """√m avg(x), m the size of the width, as a matrix of one row would make it: Σ ⟨q|x⟩ g over a basis q with one normal g for each.
+
+        q is the Löwdin basis of what is new in x, a continuous function of the particles: eigenvectors, of either sign, would make other numbers of the same g in each copy.
+        """
         width = v.x.type.width
         x = columns(self.fetch(v.x))
         basis, normals = self._functionals.setdefault(width, (Rows(self._count), Rows(self._chance.shape[1])))
         fresh = self._fresh_chance(len(x))
         norms = np.sqrt(np.mean(x * x, axis=1))
-        live = x[norms > 0.0] / norms[norms > 0.0, None]
-        new = independent_part(project_out(live, basis.array), 1e-7, len(x))
+        live = norms > 0.0
+        new = tight_frame(project_out(x[live] / norms[live, None], basis.array), 1e-7)
         basis.append(project_out(new, basis.array))
-        normals.append(fresh[: len(new)])
+        normals.append(fresh[live])
         f = (x @ basis.array.T / self._count) @ normals.array
         return from_columns(f, v.type.shape)
 
@@ -203,7 +206,9 @@ def symmetric_root(covariance: np.ndarray) -> np.ndarray:
     return (directions * np.sqrt(np.maximum(weights, 0.0))) @ directions.T
 
 
-def shaped(law: str, normals: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> np.ndarray:
+def shaped(
+    law: str, normals: np.ndarray, mean: np.ndarray, variance: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
     """Standard normal rows as draws of a law with this mean and variance (flattened: one entry a row)."""
     m, s = mean.reshape(-1, 1), np.sqrt(variance.reshape(-1, 1))
     match law:
@@ -212,10 +217,21 @@ def shaped(law: str, normals: np.ndarray, mean: np.ndarray, variance: np.ndarray
         case "rademacher":
             return m + s * np.where(normals < 0.0, -1.0, 1.0)
         case "bernoulli":
-            return np.where(normal_cdf(normals) < m, 1.0, 0.0)
+            return np.where(normal_cdf(normals) < thresholds(m, normals.shape[1], rng), 1.0, 0.0)
         case "uniform":
             return m + s * 3.0**0.5 * (2.0 * normal_cdf(normals) - 1.0)
         case "laplace":
             magnitude = -np.log(2.0 * normal_cdf(-np.abs(normals)))
             return m + s * np.sign(normals) * magnitude / 2.0**0.5
     raise AssertionError(f"no law {law}")
+
+
+def thresholds(p: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
+    """Below which of `count` stratified uniforms a Bernoulli draw is 1: p where that gives p · count ones, else uniform within a stratum on either side of it.
+
+    With p itself there would be one of two numbers of ones, and often the same in all randomisations: no scatter, but an error of up to 1 / count. Over the
+    thresholds the number takes on three or four values, its mean still p · count.
+    """
+    whole = np.abs(p * count - np.round(p * count)) < 1e-9 * count
+    reach = np.where(whole | (count == 1), 0.0, np.minimum(1.0 / count, np.minimum(p, 1.0 - p)))
+    return np.asarray(p + reach * rng.uniform(-1.0, 1.0, p.shape))
