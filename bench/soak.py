@@ -158,6 +158,7 @@ class Tally:
     methods: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     slowest: list[tuple[float, int]] = field(default_factory=list)
+    suspects: list[tuple[int, str, float]] = field(default_factory=list)
 
     def add(self, number: int, answer: dict[str, Any]) -> None:
         self.programs += 1
@@ -170,6 +171,8 @@ class Tally:
             self.worst[kind] = max(self.worst.get(kind, (0.0, -1)), (size, number))
         for kind, sizes in answer.get("first", {}).items():
             self.first.setdefault(kind, []).extend(sizes)
+            if (largest := max((size for size, _ in sizes), default=0.0)) > BEYOND[-1]:
+                self.suspects.append((number, kind, round(largest, 2)))
         if answer["wrong"]:
             self.report(number, answer["wrong"], answer["text"])
 
@@ -205,6 +208,7 @@ class Tally:
             "seconds_of_one_program": round(self.seconds / max(1, self.programs), 4),
             "reported": list(self.reported.values()),
             "looked_at_again": self.again,
+            "largest_first_looks": self.suspects,
             "comparisons": self.comparisons(),
             "methods": dict(self.methods),
             "refused": dict(self.refused),
