@@ -13,6 +13,7 @@ from finite_reference import evaluate, size
 from nexortlang.core.build import Builder
 from nexortlang.core.program import InitScalar, InitVector, Matrix, Type, Value, Width
 from nexortlang.elaborate.gradient import gradient, matrix_gradient
+from nexortlang.entrywise.ops import OPS
 
 N = Width("n")
 M = Width("m", Fraction(3, 2))
@@ -124,6 +125,7 @@ UNARY = [
     "gelu",
     "silu",
     "softplus",
+    "not",
 ]
 
 
@@ -142,7 +144,10 @@ def test_unary_of_what_is_positive(op: str) -> None:
     check(b, total(b, b.map(op, y)), x, y)
 
 
-@pytest.mark.parametrize("op", ["add", "sub", "mul", "div", "max", "min", "leaky_relu", "lt", "and"])
+BINARY = ["add", "sub", "mul", "div", "max", "min", "leaky_relu", "lt", "le", "gt", "ge", "eq", "ne", "and", "or"]
+
+
+@pytest.mark.parametrize("op", BINARY)
 @pytest.mark.parametrize("shapes", [((2,), (2,)), ((3, 1), (2,)), ((), (2, 1)), ((1, 2), (3, 2))])
 def test_binary_broadcasts_finite_axes(op: str, shapes: tuple[tuple[int, ...], tuple[int, ...]]) -> None:
     b = Builder()
@@ -333,3 +338,8 @@ def test_layer_norm_and_softmax() -> None:
     e = b.map("exp", b.map("sub", logits, b.reshape(b.reduce("max", logits, 1), (3, 1))))
     a = b.map("div", e, b.reshape(b.reduce("sum", e, 1), (3, 1)))
     check(b, total(b, b.einsum("ab,b->a", a, normed)), x)
+
+
+def test_every_entrywise_operation_has_a_test_here() -> None:
+    others = {"log", "sqrt", "pow", "where", "clip"}
+    assert {*UNARY, *BINARY, *others} == set(OPS) - {"stop"}, "stop is in test_gradient_programs"
