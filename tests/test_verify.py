@@ -333,3 +333,22 @@ def test_executions_of_a_show_that_are_measured_differently_are_joined(tmp_path:
     assert status == 0, (out, err)
     (shown,) = json.loads(out)["results"]
     assert [part["part"] for part in shown["parts"]] == ["covariance"] and shown["shape"][0] == 2
+
+
+def test_adam_on_a_gradient_that_vanishes_in_the_limit_disagrees_unless_eps_is_larger(tmp_path: Path) -> None:
+    """Adam's first step along a gradient of mean 0 is 0 in the limit; ±1 at every width if eps is far below its fluctuation, as NX306 tells."""
+    text = """
+width n
+from optim import adam
+x[n] ~ normal(0, 1)
+c ~ normal(1, 0)
+L = c * avg(x)
+c -= 0.1 * adam(grad(L, c), eps = {eps})
+show (c - 1)^2 as moved
+"""
+    found = {}
+    for eps in ("1e-8", "10"):
+        path = tmp_path / "vanishing.nxt"
+        path.write_text(text.replace("{eps}", eps), encoding="utf-8")
+        found[eps], out, _ = command("verify", str(path), "--json", "--widths", "64,128,256", "--seeds", "10")
+    assert found == {"1e-8": 1, "10": 0}

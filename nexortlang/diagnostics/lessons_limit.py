@@ -49,8 +49,9 @@ LESSONS: dict[str, Lesson] = {
         why=(
             "`nexort verify` runs the program at several widths, extrapolates what it shows to infinite width, and compares that with the limit, with "
             "the errors of both sides. A number is called wrong when it is so many standard errors away that chance explains it in one of a "
-            "hundred programs at most. Either the widths are too small for the extrapolation (deep or unstable programs need larger ones), or the "
-            "limit is wrong: then please report it together with the program."
+            "hundred programs at most. Either the widths are too small for the extrapolation (deep or unstable programs need larger ones); or a function "
+            "almost jumps where the limit stands: Adam turns a gradient that is 0 in the limit, and of order 1/sqrt(n) at every width, into steps of full "
+            "size as long as eps is smaller than that, so give it a larger eps; or the limit is wrong: then please report it together with the program."
         ),
         wrong="",
         right="",
