@@ -350,5 +350,5 @@ show (c - 1)^2 as moved
     for eps in ("1e-8", "10"):
         path = tmp_path / "vanishing.nxt"
         path.write_text(text.replace("{eps}", eps), encoding="utf-8")
-        found[eps], out, _ = command("verify", str(path), "--json", "--widths", "64,128,256", "--seeds", "10")
+        found[eps], _, _ = command("verify", str(path), "--json", "--widths", "64,128,256", "--seeds", "10")
     assert found == {"1e-8": 1, "10": 0}
