@@ -12,8 +12,12 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from judge import Effort, checked, numbers, sampled
+from judge import checked, numbers
 from limits import Shown, limits
+
+from nexortlang.kets.particles import replicates
+from nexortlang.kets.particles.replicates import Target
+from nexortlang.kets.results import Options
 
 Array: TypeAlias = np.ndarray
 Optimizer: TypeAlias = Callable[[list[Array]], Array]
@@ -79,7 +83,8 @@ def test_particles_follow_the_recursion(decay: float) -> None:
     """The same by particles, which do not know that it has an exact form: to 1e-3 and within their errors."""
     program = checked(LINEAR.replace("const decay = 0", f"const decay = {decay}")).program
     assert program is not None
-    for answer, truth in zip(sampled(program, Effort(particles=4096), 0), recursion(decay), strict=True):
+    answers, _ = replicates.run(program, [Target(s.kind, s.value) for s in program.shows], Options(samples=4096))
+    for answer, truth in zip(answers, recursion(decay), strict=True):
         found = numbers(answer)
         assert np.all(np.abs(found.values - truth.ravel()) <= np.minimum(1e-3, 5 * found.errors + 1e-12))
 
