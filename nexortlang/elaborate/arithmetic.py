@@ -12,11 +12,12 @@ from fractions import Fraction
 import numpy as np
 
 from nexortlang.core.build import is_zero
-from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Scale, Type, Value, Width
+from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Type, Value, Width
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import first_order, operators
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, kind_text, mend_text, power_text, shape_text
+from nexortlang.elaborate.leading import peel
 from nexortlang.elaborate.operators import Operator
 from nexortlang.elaborate.values import NO_POWER, At, ConstVal, Indexed, Surface, is_core
 from nexortlang.entrywise.ops import OPS
@@ -80,11 +81,6 @@ def is_vanishing(v: Value) -> bool:
     if isinstance(v, Map) and v.op == "mul":
         return any(is_vanishing(a.x if isinstance(a, Rename) else a) for a in v.args if not isinstance(a, Map))
     return is_zero(v) or (isinstance(v, InitVector | InitScalar) and not v.mean.any() and not v.variance.any())
-
-
-def peel(v: Value) -> tuple[Value, Fraction]:
-    """v as (x, p) with v = n^p x."""
-    return (v.x, v.exponent) if isinstance(v, Scale) else (v, NO_POWER)
 
 
 def rescale(cx: Context, v: Value, exponent: Fraction) -> Value:
