@@ -326,7 +326,7 @@ def _printed(found: Findings, program: Program, effort: Effort, seed: int) -> No
     kind = "program and printed core"
     if not all(_same(a, b, 1e-12) for a, b in zip(first, second, strict=True) if a.method == "sampled"):
         found.again += 1
-        options = replace(options, samples=effort.greater.particles_printed)
+        options = replace(options, samples=min(effort.greater.particles_printed, effort.greater.at(program)[0]))
         first, second = engine.limit(program, options).shows, engine.limit(outcome.program, options).shows
     for show, a, b in zip(program.shows, first, second, strict=True):
         if a.method != b.method:

@@ -59,6 +59,8 @@ PATIENCE = 8e12
 """The same for all levels together where the last one promises the tolerance: some ten minutes of two cores."""
 SCENARIO_WORK = 1e10
 """The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
+STEP_WORK = 5e3
+"""What a step of such a run takes at least, however few the particles (measured: 80 µs)."""
 COMPILE_FROM = 2e9
 """Numbers computed for pairs, one size, from which kernels are compiled. The choice depends on the program alone, not on timing or on what the
 cache holds: compiled and NumPy functions may differ in the last digit, and the same seed shall give the same numbers."""
@@ -143,7 +145,6 @@ class _Sampler:
         count = self._first_count()
         while True:
             self._levels.clear()
-            self._works.clear()
             level = self._level(count, REPLICATES)
             answers = [self._answer(i, None, level) for i in range(len(self._targets))]
             excess = self._excess(None, level).total
@@ -210,8 +211,9 @@ class _Sampler:
         """Of one randomisation."""
         if count not in self._works:
             p = self._plan_at(count)
-            self._works[count] = self._scenarios * p.copies * work(p, count)
-        return self._works[count]
+            least = STEP_WORK * len(p.steps) if p.scenario else 0.0
+            self._works[count] = p.copies * max(least, work(p, count))
+        return self._scenarios * self._works[count]
 
     @property
     def _runs(self) -> int:
