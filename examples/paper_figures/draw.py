@@ -97,7 +97,7 @@ def main() -> None:
     wanted = [options.only] if options.only else [*map(str, options.widths), "limit"]
     parts = {w: part(options.figure, w, options.steps, options.tol, options.seeds, options.out) for w in wanted}
     if not options.only:
-        draw(options.figure, parts, options.out / f"{options.figure}.svg")
+        draw(options.figure, parts, options.out / f"{options.figure}.png")
 
 
 if __name__ == "__main__":
