@@ -91,6 +91,16 @@ def is_zero(v: Value) -> bool:
     return isinstance(v, Const) and not v.array.any()
 
 
+_SUMS = frozenset(op.name for op in OPS.values() if op.power == "largest")
+
+
+def vanishes(v: Value, argument: Value) -> bool:
+    """Whether an operand of a sum (or a part of a Concat) has a lower power of n than the whole, so that it is 0 in the limit."""
+    if not isinstance(v, Concat) and not (isinstance(v, Map) and v.op in _SUMS):
+        return False
+    return argument.type.power < v.type.power and not is_zero(argument)
+
+
 def _unshaped(v: Value) -> Value:
     """What v is a reshaping of."""
     if isinstance(v, Gather) and v.index.size == prod(v.x.type.shape):
@@ -305,6 +315,14 @@ class Builder:
         """Gives a value without a name one, for printing: the only field that may change after a value is built."""
         if not value.name and not isinstance(value, Const):
             object.__setattr__(value, "name", name)
+
+    def ones(self, width: Width) -> Value:
+        """The vector of ones that is put in where a value is constant along a width."""
+        kept = self.memo["ones"]
+        if width not in kept:
+            kept[width] = self.init_vector("one", width, "normal", np.array(1.0), np.array(0.0))
+        found: Value = kept[width]
+        return found
 
     # -- short forms
 

@@ -111,7 +111,7 @@ def extremes(algebra: AdjointAlgebra, u: Value, x: Value, axis: int, after: int)
 def matmul_operand(algebra: AdjointAlgebra, u: MatMul, a: Adjoint) -> Adjoint:
     """Wᵀ applied to the body: coefficients do not extend over the width."""
     b = algebra.b
-    body = a.body if a.body.type.axes else multiply(b, a.body, algebra.ones(u.type.width))
+    body = a.body if a.body.type.axes else multiply(b, a.body, b.ones(u.type.width))
     back = algebra.adjoint(a.exponent, a.coefficient, b.matmul(u.matrix, u.members, not u.transposed, body))
     return algebra.sum_to(back, u.type.shape, u.x.type.shape)
 

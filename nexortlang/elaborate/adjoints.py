@@ -69,6 +69,20 @@ def plus(b: Builder, x: Value, y: Value) -> Value:
     return b.add(x, y)
 
 
+def extended(b: Builder, v: Value, axes: Iterable[tuple[int, Width]]) -> Value:
+    """v with all of these width axes."""
+    for slot, width in axes:
+        if slot not in v.type.slots:
+            v = multiply(b, v, b.rename(b.ones(width), {0: slot}))
+    return v
+
+
+def spread(b: Builder, v: Value, t: Type) -> Value:
+    """v, which broadcasts to type t, with all of t's axes and its shape; a power of n stays outside."""
+    v = extended(b, v, t.axes)
+    return b.scale(b.broadcast(v.x, t.shape), v.exponent) if isinstance(v, Scale) else b.broadcast(v, t.shape)
+
+
 def split(b: Builder, v: Value) -> tuple[Fraction, Value, Value]:
     """(exponent, coefficient, body) of a value."""
     one = b.const(1.0)
@@ -186,20 +200,8 @@ class AdjointAlgebra:
 
     def value(self, a: Adjoint, t: Type) -> Value:
         """The adjoint as a value with all the axes of type t and its finite shape."""
-        b, body = self.b, a.body
-        for slot, width in t.axes:
-            if slot not in body.type.slots:
-                body = multiply(b, body, b.rename(self.ones(width), {0: slot}))
-        v = b.scale(multiply(b, a.coefficient, body), a.exponent)
-        return b.scale(b.broadcast(v.x, t.shape), v.exponent) if isinstance(v, Scale) else b.broadcast(v, t.shape)
-
-    def ones(self, width: Width) -> Value:
-        """The vector of ones."""
-        kept = self.b.memo["ones"]
-        if width not in kept:
-            kept[width] = self.b.init_vector("one", width, "normal", np.array(1.0), np.array(0.0))
-        found: Value = kept[width]
-        return found
+        body = extended(self.b, a.body, t.axes)
+        return spread(self.b, self.b.scale(multiply(self.b, a.coefficient, body), a.exponent), t)
 
     # -- linear steps
 

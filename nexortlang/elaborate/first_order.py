@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nexortlang.core.build import Builder
+from nexortlang.core.build import Builder, vanishes
 from nexortlang.core.program import (
     Avg,
     Concat,
@@ -46,7 +46,7 @@ from nexortlang.elaborate.adjoints import AdjointAlgebra, multiply, plus
 from nexortlang.elaborate.averages import average
 from nexortlang.elaborate.describe import power_text
 from nexortlang.elaborate.jacobian import Jacobian, contributions, merged, taken
-from nexortlang.elaborate.leading import is_lower, leading, live_operands, peel, zeros
+from nexortlang.elaborate.leading import leading, live_operands, peel, zeros
 from nexortlang.elaborate.narrowing import narrowed
 
 HALF = Fraction(1, 2)
@@ -155,7 +155,7 @@ def motion(b: Builder, v: Value) -> Motion:
 def _own_motion(u: Value, parts: Sequence[Motion]) -> Motion:
     if isinstance(u, FirstOrder):
         return Motion(None, True)
-    gaps = [u.type.power - a.type.power for a in operands(u) if is_lower(u, a)]
+    gaps = [u.type.power - a.type.power for a in operands(u) if vanishes(u, a)]
     gaps += [m.gap for m in parts if m.gap is not None]
     return Motion(min(gaps, default=None), any(m.is_opaque for m in parts)) if gaps or parts else STILL
 
@@ -207,7 +207,7 @@ class _Pass:
                 yield self._moved(j, v)
                 continue
             for k, a in enumerate(operands(v)):
-                lower = is_lower(v, a)
+                lower = vanishes(v, a)
                 if not (v.type.power - a.type.power == self._power if lower else self._matters(a)):
                     continue
                 for part in self._through(v, k, j):
@@ -229,7 +229,7 @@ class _Pass:
         chain = []
         while (v.id, self._power) not in memo:
             chain.append(v)
-            kept = [a for a in operands(v) if not is_lower(v, a)]
+            kept = [a for a in operands(v) if not vanishes(v, a)]
             if not (isinstance(v, Map) and v.op in ("add", "sub") and len(kept) == 1 and kept[0].type == v.type):
                 memo[v.id, self._power] = False
             elif not self._matters(kept[0]):
@@ -249,7 +249,7 @@ class _Pass:
             if self._key(j, v) in memo:
                 total = memo[self._key(j, v)]
                 break
-            (k,) = (k for k, a in enumerate(operands(v)) if not is_lower(v, a))
+            (k,) = (k for k, a in enumerate(operands(v)) if not vanishes(v, a))
             (j_kept,) = self._through(v, k, j)
             chain.append((j, v, 1 - k))
             j, v = j_kept, operands(v)[k]
@@ -273,7 +273,7 @@ class _Pass:
             yield j
             return
         b = self._b
-        args = [None if is_lower(v, a) else leading(b, a) for a in operands(v)]
+        args = [None if vanishes(v, a) else leading(b, a) for a in operands(v)]
         is_product = isinstance(v, Einsum | Inner) or (isinstance(v, Map) and v.op == "mul")
         if not (is_product and args[1 - k] is None):
             filled = [zeros(b, a.type) if x is None else x for x, a in zip(args, operands(v), strict=True)]
@@ -319,7 +319,7 @@ class _Pass:
         v = self._b.as_written(v)
         match v:
             case Map(op="add" | "sub"):
-                live = [(k, a) for k, a in enumerate(v.args) if not is_lower(v, a)]
+                live = [(k, a) for k, a in enumerate(v.args) if not vanishes(v, a)]
                 return [_Summand(None, part, a) for k, a in live for part in self._through(v, k, j)]
             case Map(op="neg", args=(a,)):
                 return [_Summand(self._b.const(-1.0), j, a)]

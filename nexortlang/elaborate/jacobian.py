@@ -45,7 +45,7 @@ from nexortlang.core.program import (
 )
 from nexortlang.elaborate import fluctuations
 from nexortlang.elaborate.adjoint_rules import MINUS_HALF, MINUS_ONE, apply, extremes, gathered_sums, lifted
-from nexortlang.elaborate.adjoints import AdjointAlgebra, multiply, plus, split
+from nexortlang.elaborate.adjoints import AdjointAlgebra, extended, multiply, plus, split
 from nexortlang.elaborate.averages import average
 from nexortlang.entrywise.derivatives import PARTIALS
 
@@ -159,7 +159,7 @@ def merged(algebra: AdjointAlgebra, parts: Sequence[Jacobian], v: Value) -> Jaco
         ((keys, body),) = sums
     else:
         all_keys = np.concatenate([keys for keys, _ in sums])
-        keys, body = _sorted(b, all_keys, b.concat(_with_equal_axes(algebra, [body for _, body in sums])))
+        keys, body = _sorted(b, all_keys, b.concat(_with_equal_axes(b, [body for _, body in sums])))
     return made(keys // max(size, 1), keys % max(size, 1), top, body)
 
 
@@ -176,17 +176,9 @@ def _sorted(b: Builder, keys: np.ndarray, body: Value) -> tuple[np.ndarray, Valu
     return distinct, gathered_sums(b, body, inverse, counts, distinct.shape)
 
 
-def _with_equal_axes(algebra: AdjointAlgebra, bodies: Sequence[Value]) -> list[Value]:
-    axes = {axis for body in bodies for axis in body.type.axes}
-    return [extended(algebra, body, axes) for body in bodies]
-
-
-def extended(algebra: AdjointAlgebra, body: Value, axes: Collection[tuple[int, Width]]) -> Value:
-    """The body with all of these width axes."""
-    for slot, width in sorted(axes, key=lambda axis: axis[0]):
-        if slot not in body.type.slots:
-            body = multiply(algebra.b, body, algebra.b.rename(algebra.ones(width), {0: slot}))
-    return body
+def _with_equal_axes(b: Builder, bodies: Sequence[Value]) -> list[Value]:
+    axes = sorted({axis for body in bodies for axis in body.type.axes}, key=lambda axis: axis[0])
+    return [extended(b, body, axes) for body in bodies]
 
 
 # ---------------------------------------------------------------------------- one instruction
@@ -301,7 +293,7 @@ def _along_axis(algebra: AdjointAlgebra, u: Reduce, x: Value, axis: int, j: Jaco
 def _transposed(algebra: AdjointAlgebra, u: MatMul, j: Jacobian) -> Jacobian:
     """Wᵀ applied to what extends over the width; scalar factors stay in front."""
     b, shape = algebra.b, u.type.shape
-    exponent, coefficient, body = split(b, extended(algebra, j.body, u.type.axes))
+    exponent, coefficient, body = split(b, extended(b, j.body, u.type.axes))
     members = np.broadcast_to(u.members, shape).reshape(-1)[j.entries]
     back = b.matmul(u.matrix, members, not u.transposed, b.broadcast(body, members.shape))
     entries = spread_index(u.x.type.shape, shape)[j.entries]

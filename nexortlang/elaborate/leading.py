@@ -15,7 +15,7 @@ from math import prod
 
 import numpy as np
 
-from nexortlang.core.build import Builder, is_zero
+from nexortlang.core.build import Builder, is_zero, vanishes
 from nexortlang.core.program import (
     Avg,
     Concat,
@@ -35,9 +35,8 @@ from nexortlang.core.program import (
     Value,
     operands,
 )
-from nexortlang.elaborate.adjoints import multiply, plus, scaled_einsum
+from nexortlang.elaborate.adjoints import plus, scaled_einsum, spread
 from nexortlang.elaborate.averages import average
-from nexortlang.entrywise.ops import OPS
 
 MAX_SUMMANDS = 16
 """Scalars that are sums of more are not searched for what cancels."""
@@ -61,31 +60,14 @@ def leading(b: Builder, v: Value) -> Value | None:
         return memo[v.id]
 
 
-def is_lower(v: Value, argument: Value) -> bool:
-    """Whether an operand of a sum has a lower power of n than the whole, so that it is no part of the limit."""
-    sums = isinstance(v, Concat) or (isinstance(v, Map) and OPS[v.op].power == "largest")
-    return sums and argument.type.power < v.type.power and not is_zero(argument)
-
-
 def live_operands(v: Value) -> list[Value]:
     """The operands that the leading part is made of."""
-    return [] if isinstance(v, FirstOrder) else [a for a in operands(v) if not is_lower(v, a)]
+    return [] if isinstance(v, FirstOrder) else [a for a in operands(v) if not vanishes(v, a)]
 
 
 def zeros(b: Builder, t: Type) -> Value:
     """0 as a value with the axes and the shape of a type."""
     return spread(b, b.const(np.zeros(t.shape)), t)
-
-
-def spread(b: Builder, v: Value, t: Type) -> Value:
-    """v, which broadcasts to type t, with all of t's axes and its shape."""
-    for slot, width in t.axes:
-        if slot not in v.type.slots:
-            kept: dict[object, Value] = b.memo["ones"]
-            if width not in kept:
-                kept[width] = b.init_vector("one", width, "normal", np.array(1.0), np.array(0.0))
-            v = multiply(b, v, b.rename(kept[width], {0: slot}))
-    return b.scale(b.broadcast(v.x, t.shape), v.exponent) if isinstance(v, Scale) else b.broadcast(v, t.shape)
 
 
 def peel(v: Value) -> tuple[Value, Fraction]:
@@ -107,7 +89,7 @@ class _Rebuilt:
             return v if v.mean.any() or v.variance.any() else None
         if not operands(v):
             return None if is_zero(v) else v
-        args = [None if is_lower(v, a) else self.known[a.id] for a in operands(v)]
+        args = [None if vanishes(v, a) else self.known[a.id] for a in operands(v)]
         may_cancel = isinstance(v, Map) and v.op in ("add", "sub", "stop")
         if not may_cancel and all(x is a for x, a in zip(args, operands(v), strict=True)):
             return v

@@ -17,7 +17,7 @@ from math import prod
 import numpy as np
 
 from nexortlang.core.build import Builder, is_zero
-from nexortlang.core.program import Map, Scale, Value, Width
+from nexortlang.core.program import Map, Scale, Value
 from nexortlang.elaborate.products import Expansion, Factor, Product, Stack, aligned
 from nexortlang.elaborate.separation import Family, linear_operands, separation
 
@@ -81,20 +81,12 @@ def _product(b: Builder, expansion: Expansion, product: Product, leaf: Value) ->
     sides = []
     for slot, width in leaf.type.axes:
         own = [f for f in product.factors if slot in f.value.type.slots]
-        side = b.rename(multiplied(own, _ones(b, slot, width)), {slot: 0})
+        side = b.rename(multiplied(own, b.rename(b.ones(width), {0: slot})), {slot: 0})
         sides.append(side)
     scalars = [f for f in product.factors if not f.value.type.slots]
     exponent = product.exponent + sum(side.type.power for side in sides)
     rows, columns = (b.scale(side, -side.type.power) for side in sides)
     return Block(rows, columns, b.scale(multiplied(scalars, b.const(1.0)), exponent))
-
-
-def _ones(b: Builder, slot: int, width: Width) -> Value:
-    """The vector of ones, for a summand that does not depend on a slot."""
-    memo: dict[Width, Value] = b.memo["ones"]
-    if width not in memo:
-        memo[width] = b.init_vector("one", width, "normal", np.array(1.0), np.array(0.0))
-    return b.rename(memo[width], {0: slot})
 
 
 # ---------------------------------------------------------------------------- factors, shared along a family

@@ -18,9 +18,9 @@ import numpy as np
 from nexortlang.core.build import Builder
 from nexortlang.core.dependencies import Root
 from nexortlang.core.program import Const, Gather, InitVector, MatMul, Matrix, Value, Width
-from nexortlang.elaborate.adjoints import AdjointAlgebra, multiply, plus, scaled_einsum, split
+from nexortlang.elaborate.adjoints import extended, multiply, plus, scaled_einsum, split
 from nexortlang.elaborate.averages import inner
-from nexortlang.elaborate.jacobian import Jacobian, Leaf, extended, leaves, spread_index, taken
+from nexortlang.elaborate.jacobian import Jacobian, Leaf, leaves, spread_index, taken
 from nexortlang.elaborate.parameters import Selected, family_size
 
 WASTE = 4  # inner products of all that a vector is picked from are taken when that is at most so many times as much
@@ -88,7 +88,6 @@ class _Kernel:
 
     def __init__(self, b: Builder, size: int) -> None:
         self.b, self.size = b, size
-        self._algebra = AdjointAlgebra(b)
 
     # -- gradients
 
@@ -108,7 +107,7 @@ class _Kernel:
 
     def _vectors(self, v: Value, j: Jacobian) -> _Vectors:
         """∂f/∂v with all of v's width axes."""
-        return split(self.b, extended(self._algebra, j.body, v.type.axes))
+        return split(self.b, extended(self.b, j.body, v.type.axes))
 
     def _term(self, j: Jacobian, entries: np.ndarray, size: int, *factors: _Vectors) -> _Term:
         b, count = self.b, len(entries)

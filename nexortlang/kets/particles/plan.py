@@ -15,10 +15,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from nexortlang.core.build import is_zero
+from nexortlang.core.build import vanishes
 from nexortlang.core.program import (
     Avg,
-    Concat,
     Einsum,
     Fluctuation,
     InitScalar,
@@ -32,16 +31,6 @@ from nexortlang.core.program import (
     Width,
     operands,
 )
-from nexortlang.entrywise.ops import OPS
-
-_SUMS = frozenset(op.name for op in OPS.values() if op.power == "largest")
-
-
-def vanishes(v: Value, argument: Value) -> bool:
-    """Whether an operand of a sum (or a part of a Concat) has a lower power of n than the whole, so that it is 0 in the limit."""
-    if not isinstance(v, Concat) and not (isinstance(v, Map) and v.op in _SUMS):
-        return False
-    return argument.type.power < v.type.power and not is_zero(argument)
 
 
 def live_operands(v: Value) -> tuple[Value, ...]:
