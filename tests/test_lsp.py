@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any
 
 import pytest
+import pytest_lsp
 from hypothesis import given
 from hypothesis import strategies as st
-from lsp_client import PATIENCE, Client
+from language_client import PATIENCE, Client, server
 from lsprotocol import types
+from pygls.exceptions import JsonRpcException
 
 from nexortlang.cli import main
 from nexortlang.lsp.positions import Positions
+
+pytestmark = pytest.mark.filterwarnings("error::pytest_lsp.LspSpecificationWarning")
+driven = pytest.mark.asyncio(loop_scope="module")
 
 PROGRAM = """\
 # 𝔼 and ξ are beyond ASCII: 𝔼
@@ -31,199 +35,241 @@ show <h|h> as K
 WRONG = "width n\nx[n] ~ normal(0, 1)\nshow avg(tahn(x))\n"
 
 
-@pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    with Client(tmp_path_factory.mktemp("lsp")) as client:
-        client.open("p.nxt", PROGRAM)
-        assert client.diagnostics("p.nxt") == []
-        yield client
-    assert client.status == 0 and client.errors == ""
+@pytest_lsp.fixture(config=server(), scope="module")
+async def client(started: Client, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[None]:
+    """An editor of many capabilities, which has PROGRAM open."""
+    await started.enter(tmp_path_factory.mktemp("lsp"), pytest_lsp.client_capabilities("visual-studio-code"))
+    started.open("p.nxt", PROGRAM)
+    assert await started.published("p.nxt") == []
+    yield
+    await started.leave()
 
 
-def span(range_: dict[str, Any]) -> tuple[int, int, int, int]:
-    start, end = range_["start"], range_["end"]
-    return start["line"], start["character"], end["line"], end["character"]
+@pytest_lsp.fixture(config=server("--stdio"))
+async def plain_client(started: Client, tmp_path: Path) -> AsyncIterator[None]:
+    """An editor that shows no Markdown and counts bytes."""
+    hover = types.HoverClientCapabilities(content_format=[types.MarkupKind.PlainText])
+    units = types.GeneralClientCapabilities(
+        position_encodings=[types.PositionEncodingKind.Utf8, types.PositionEncodingKind.Utf16]
+    )
+    text = types.TextDocumentClientCapabilities(hover=hover)
+    await started.enter(tmp_path, types.ClientCapabilities(text_document=text, general=units))
+    yield
+    await started.leave()
+
+
+def span(found: types.Range) -> tuple[int, int, int, int]:
+    return found.start.line, found.start.character, found.end.line, found.end.character
 
 
 # ---------------------------------------------------------------------------- diagnostics and fixes
 
 
-def test_diagnostics_as_one_types_and_their_fix(client: Client) -> None:
+@driven
+async def test_diagnostics_as_one_types_and_their_fix(client: Client) -> None:
     client.open("w.nxt", WRONG)
-    (mistake,) = client.diagnostics("w.nxt")
-    assert mistake["code"] == "NX101" and mistake["severity"] == 1 and mistake["source"] == "nexort"
-    assert mistake["message"] == "unknown name tahn\nhelp: did you mean tanh?"
-    assert span(mistake["range"]) == (2, 9, 2, 13)
-    context = {"diagnostics": [mistake]}
-    (action,) = client.request("textDocument/codeAction", client.whole("w.nxt", context=context))
-    assert action["title"] == "Replace `tahn` by `tanh`" and action["kind"] == "quickfix" and action["isPreferred"]
-    (edit,) = action["edit"]["changes"][client.uri("w.nxt")]
-    assert edit["newText"] == "tanh" and edit["range"] == mistake["range"]
-    assert (
-        client.request("textDocument/codeAction", client.whole("w.nxt", context={**context, "only": ["refactor"]}))
-        == []
-    )
+    (mistake,) = await client.published("w.nxt")
+    assert mistake.code == "NX101" and mistake.severity is types.DiagnosticSeverity.Error and mistake.source == "nexort"
+    assert mistake.message == "unknown name tahn\nhelp: did you mean tanh?"
+    assert span(mistake.range) == (2, 9, 2, 13)
+
+    async def actions(*kinds: types.CodeActionKind) -> list[types.CodeAction]:
+        context = types.CodeActionContext([mistake], only=list(kinds) or None)
+        params = types.CodeActionParams(*client.whole("w.nxt"), context)
+        return list(await client.text_document_code_action_async(params))
+
+    (action,) = await actions()
+    assert action.title == "Replace `tahn` by `tanh`" and action.kind == "quickfix" and action.is_preferred
+    (edit,) = action.edit.changes[client.uri("w.nxt")]
+    assert edit.new_text == "tanh" and edit.range == mistake.range
+    assert await actions(types.CodeActionKind.Refactor) == []
     client.change("w.nxt", WRONG.replace("tahn", "tanh"), 2)
-    assert client.diagnostics("w.nxt", 2) == []
+    assert await client.published("w.nxt", 2) == []
     client.close("w.nxt")
-    assert client.diagnostics("w.nxt", None) == []
+    assert await client.published("w.nxt", None) == []
 
 
-def test_places_that_share_the_blame(client: Client) -> None:
+@driven
+async def test_places_that_share_the_blame(client: Client) -> None:
     client.open("two.nxt", "width n\nwidth m\nx[n] ~ normal(0, 1)\ny[m] ~ normal(0, 1)\nz = x + y\n")
-    (mistake,) = client.diagnostics("two.nxt")
-    lines = {r["location"]["range"]["start"]["line"] for r in mistake["relatedInformation"]}
-    assert {2, 3} <= lines and all(r["location"]["uri"] == client.uri("two.nxt") for r in mistake["relatedInformation"])
+    (mistake,) = await client.published("two.nxt")
+    places = [r.location for r in mistake.related_information]
+    assert {2, 3} <= {p.range.start.line for p in places} and {p.uri for p in places} == {client.uri("two.nxt")}
     client.close("two.nxt")
 
 
-def test_a_mistake_in_a_module_stands_at_its_import_and_goes_with_it(client: Client) -> None:
+@driven
+async def test_a_mistake_in_a_module_stands_at_its_import_and_goes_with_it(client: Client) -> None:
     (client.folder / "lib.nxt").write_text("const one = two\n")
     client.open("m.nxt", 'import "lib.nxt" as lib\nshow lib.one\n')
-    (mistake,) = client.diagnostics("m.nxt")
-    assert span(mistake["range"])[0] == 0 and "line 1: unknown name two" in mistake["message"]
-    assert mistake["relatedInformation"][0]["location"]["uri"] == client.uri("lib.nxt")
+    (mistake,) = await client.published("m.nxt")
+    assert span(mistake.range)[0] == 0 and "line 1: unknown name two" in mistake.message
+    assert mistake.related_information[0].location.uri == client.uri("lib.nxt")
     client.open("lib.nxt", "const one = 1\n")
-    assert client.diagnostics("lib.nxt") == []
-    assert client.diagnostics("m.nxt") == []
-    place = client.request("textDocument/definition", client.at("m.nxt", 1, 10))
-    assert place["uri"] == client.uri("lib.nxt") and span(place["range"]) == (0, 6, 0, 9)
+    assert await client.published("lib.nxt") == []
+    assert await client.published("m.nxt") == []
+    place = await client.text_document_definition_async(types.DefinitionParams(*client.at("m.nxt", 1, 10)))
+    assert place.uri == client.uri("lib.nxt") and span(place.range) == (0, 6, 0, 9)
     client.close("lib.nxt"), client.close("m.nxt")
 
 
-def test_a_long_program_does_not_stop_the_server(client: Client) -> None:
+@driven
+async def test_a_long_program_does_not_stop_the_server(client: Client) -> None:
     text = "width n\nx[n] ~ normal(0, 1)\nfor t in range(9 * 10^5):\n    x = tanh(x + t)\nshow <x|x>\n"
     client.open("long.nxt", text)
     for version in range(2, 12):
         client.change("long.nxt", text + "#" * version + "\n", version)
-    found = client.request("textDocument/completion", client.at("p.nxt", 8, 6))
-    assert found["items"]
-    hover = client.request("textDocument/hover", client.at("long.nxt", 3, 4))
-    assert "x: vector(n)" in hover["contents"]["value"]
-    (notice,) = client.diagnostics("long.nxt", 11)
-    assert notice["severity"] == 3 and "nexort check" in notice["message"]
+    found = await client.text_document_completion_async(types.CompletionParams(*client.at("p.nxt", 8, 6)))
+    assert found.items
+    hover = await client.text_document_hover_async(types.HoverParams(*client.at("long.nxt", 3, 4)))
+    assert "x: vector(n)" in hover.contents.value
+    (notice,) = await client.published("long.nxt", 11)
+    assert notice.severity is types.DiagnosticSeverity.Information and "nexort check" in notice.message
     client.close("long.nxt")
 
 
 # ---------------------------------------------------------------------------- questions about places
 
 
-def test_hover(client: Client) -> None:
-    found = client.request("textDocument/hover", client.at("p.nxt", 7, 0))
-    assert found["contents"]["kind"] == "markdown"
-    assert found["contents"]["value"].startswith("```nxt\nh: vector(n)\n```\n\nNonlin (tanh)")
-    assert "power of n: 0" in found["contents"]["value"]
-    assert span(found["range"]) == (7, 0, 7, 1)
-    assert client.request("textDocument/hover", client.at("p.nxt", 0, 5)) is None
+@driven
+async def test_hover(client: Client) -> None:
+    found = await client.text_document_hover_async(types.HoverParams(*client.at("p.nxt", 7, 0)))
+    assert found.contents.kind is types.MarkupKind.Markdown
+    assert found.contents.value.startswith("```nxt\nh: vector(n)\n```\n\nNonlin (tanh)")
+    assert "power of n: 0" in found.contents.value
+    assert span(found.range) == (7, 0, 7, 1)
+    assert await client.text_document_hover_async(types.HoverParams(*client.at("p.nxt", 0, 5))) is None
 
 
-def test_definition_and_references(client: Client) -> None:
-    place = client.request("textDocument/definition", client.at("p.nxt", 7, 12))
-    assert place["uri"] == client.uri("p.nxt") and span(place["range"]) == (4, 0, 4, 1)
-    asked = client.at("p.nxt", 4, 0, context={"includeDeclaration": True})
-    assert [span(r["range"]) for r in client.request("textDocument/references", asked)] == [
-        (4, 0, 4, 1),
-        (7, 12, 7, 13),
-    ]
-    marked = client.request("textDocument/documentHighlight", client.at("p.nxt", 4, 0))
+@driven
+async def test_definition_and_references(client: Client) -> None:
+    place = await client.text_document_definition_async(types.DefinitionParams(*client.at("p.nxt", 7, 12)))
+    assert place.uri == client.uri("p.nxt") and span(place.range) == (4, 0, 4, 1)
+    context = types.ReferenceContext(include_declaration=True)
+    found = await client.text_document_references_async(types.ReferenceParams(context, *client.at("p.nxt", 4, 0)))
+    assert [span(r.range) for r in found] == [(4, 0, 4, 1), (7, 12, 7, 13)]
+    marked = await client.text_document_document_highlight_async(
+        types.DocumentHighlightParams(*client.at("p.nxt", 4, 0))
+    )
     assert len(marked) == 2
-    library = client.request("textDocument/definition", client.at("p.nxt", 6, 20))
-    assert library["uri"].endswith("stdlib/optim.nxt")
+    library = await client.text_document_definition_async(types.DefinitionParams(*client.at("p.nxt", 6, 20)))
+    assert library.uri.endswith("stdlib/optim.nxt")
 
 
-def test_rename(client: Client) -> None:
-    asked = client.at("p.nxt", 7, 15)
-    assert span(client.request("textDocument/prepareRename", asked)) == (7, 15, 7, 16)
-    edit = client.request("textDocument/rename", {**asked, "newName": "slope"})
-    edits = edit["changes"][client.uri("p.nxt")]
-    assert sorted(span(e["range"]) for e in edits) == [(5, 11, 5, 12), (5, 25, 5, 26), (7, 15, 7, 16)]
-    assert "reserved" in client.refusal("textDocument/rename", {**asked, "newName": "for"})
-    assert "built in" in client.refusal("textDocument/prepareRename", client.at("p.nxt", 5, 21))
+@driven
+async def test_rename(client: Client) -> None:
+    place = client.at("p.nxt", 7, 15)
+    found = await client.text_document_prepare_rename_async(types.PrepareRenameParams(*place))
+    assert span(found) == (7, 15, 7, 16)
+    edit = await client.text_document_rename_async(types.RenameParams(*place, new_name="slope"))
+    edits = edit.changes[client.uri("p.nxt")]
+    assert sorted(span(e.range) for e in edits) == [(5, 11, 5, 12), (5, 25, 5, 26), (7, 15, 7, 16)]
+    with pytest.raises(JsonRpcException, match="reserved"):
+        await client.text_document_rename_async(types.RenameParams(*place, new_name="for"))
+    with pytest.raises(JsonRpcException, match="built in"):
+        await client.text_document_prepare_rename_async(types.PrepareRenameParams(*client.at("p.nxt", 5, 21)))
 
 
-def test_rename_in_files_that_are_not_open(client: Client) -> None:
+@driven
+async def test_rename_in_files_that_are_not_open(client: Client) -> None:
     (client.folder / "shared.nxt").write_text("const ξ1 = 1\n")
     client.open("uses.nxt", 'import "shared.nxt" as s\nshow s.ξ1 + s.ξ1\n')
-    asked = client.at("uses.nxt", 1, 7, newName="one")
-    edit = client.request("textDocument/rename", asked)
+    edit = await client.text_document_rename_async(types.RenameParams(*client.at("uses.nxt", 1, 7), new_name="one"))
     places = {
-        name: sorted(span(e["range"]) for e in edit["changes"][client.uri(name)]) for name in ("shared.nxt", "uses.nxt")
+        name: sorted(span(e.range) for e in edit.changes[client.uri(name)]) for name in ("shared.nxt", "uses.nxt")
     }
     assert places == {"shared.nxt": [(0, 6, 0, 8)], "uses.nxt": [(1, 7, 1, 9), (1, 14, 1, 16)]}
     client.close("uses.nxt")
 
 
-def test_completion_and_signature(client: Client) -> None:
+@driven
+async def test_completion_and_signature(client: Client) -> None:
     client.open("c.nxt", PROGRAM + "y = act(")
-    assert client.diagnostics("c.nxt")
+    assert await client.published("c.nxt")
     line = len(PROGRAM.splitlines())
-    found = client.request("textDocument/completion", client.at("c.nxt", line, 8))
-    labels = {i["label"]: i for i in found["items"]}
-    assert min(labels.values(), key=lambda i: i["sortText"])["label"] == "a="
-    assert labels["ξ"]["detail"] == "vector(n)" and labels["tanh"]["documentation"]
-    assert span(labels["ξ"]["textEdit"]["range"]) == (line, 8, line, 8)
-    signature = client.request("textDocument/signatureHelp", client.at("c.nxt", line, 8))
-    assert signature["signatures"][0]["label"] == "def act(x, a = 2)" and signature["activeParameter"] == 0
+    found = await client.text_document_completion_async(types.CompletionParams(*client.at("c.nxt", line, 8)))
+    labels = {i.label: i for i in found.items}
+    assert min(labels.values(), key=lambda i: i.sort_text).label == "a="
+    assert labels["ξ"].detail == "vector(n)" and labels["tanh"].documentation
+    assert span(labels["ξ"].text_edit.range) == (line, 8, line, 8)
+    help_ = await client.text_document_signature_help_async(types.SignatureHelpParams(*client.at("c.nxt", line, 8)))
+    assert help_.signatures[0].label == "def act(x, a = 2)" and help_.active_parameter == 0
     client.close("c.nxt")
 
 
-def test_symbols_hints_and_tokens(client: Client) -> None:
-    symbols = client.request("textDocument/documentSymbol", client.whole("p.nxt"))
-    assert [s["name"] for s in symbols] == ["n", "lr", "W", "ξ", "act", "adam", "h", "K"]
-    (hint,) = client.request("textDocument/inlayHint", client.whole("p.nxt"))
-    assert hint["label"] == ": vector(n)" and hint["position"] == {"line": 7, "character": 1}
-    legend = client.capabilities["semanticTokensProvider"]["legend"]
-    data = client.request("textDocument/semanticTokens/full", client.whole("p.nxt"))["data"]
+@driven
+async def test_symbols_hints_and_tokens(client: Client) -> None:
+    file = client.file("p.nxt")
+    symbols = await client.text_document_document_symbol_async(types.DocumentSymbolParams(file))
+    assert [s.name for s in symbols] == ["n", "lr", "W", "ξ", "act", "adam", "h", "K"]
+    (hint,) = await client.text_document_inlay_hint_async(types.InlayHintParams(*client.whole("p.nxt")))
+    assert hint.label == ": vector(n)" and hint.position == types.Position(7, 1)
+    legend = client.answered.capabilities.semantic_tokens_provider.legend
+    data = (await client.text_document_semantic_tokens_full_async(types.SemanticTokensParams(file))).data
     lines, line, character = PROGRAM.splitlines(), 0, 0
     words: dict[str, set[str]] = {}
     for k in range(0, len(data), 5):
         down, right, length, sort, _ = data[k : k + 5]
         line, character = line + down, right if down else character + right
         units = lines[line].encode("utf-16-le")[2 * character : 2 * (character + length)]
-        words.setdefault(units.decode("utf-16-le"), set()).add(legend["tokenTypes"][sort])
+        words.setdefault(units.decode("utf-16-le"), set()).add(legend.token_types[sort])
     assert words["# 𝔼 and ξ are beyond ASCII: 𝔼"] == {"comment"}
     assert words["n"] == {"typeParameter"} and words["ξ"] == {"variable"} and words["act"] == {"function"}
     assert words["a"] == {"parameter"} and words["show"] == {"keyword"} and words["0.1"] == {"number"}
 
 
-def test_formatting(client: Client) -> None:
+@driven
+async def test_formatting(client: Client) -> None:
     text = "width n\nx[n]~normal(0,1)\ny = tanh(x)\nshow <y|y>\n"
     client.open("f.nxt", text)
-    options = {"tabSize": 4, "insertSpaces": True}
-    (edit,) = client.request("textDocument/formatting", client.whole("f.nxt", options=options))
-    assert edit["newText"] == "x[n] ~ normal(0, 1)\n" and span(edit["range"]) == (1, 0, 2, 0)
+    params = types.DocumentFormattingParams(client.file("f.nxt"), types.FormattingOptions(4, True))
+    (edit,) = await client.text_document_formatting_async(params)
+    assert edit.new_text == "x[n] ~ normal(0, 1)\n" and span(edit.range) == (1, 0, 2, 0)
     client.change("f.nxt", text + "show (\n", 2)
-    assert client.request("textDocument/formatting", client.whole("f.nxt", options=options)) == []
+    assert list(await client.text_document_formatting_async(params)) == []
     client.close("f.nxt")
 
 
-def test_a_file_that_is_not_open_has_no_answers(client: Client) -> None:
-    assert client.request("textDocument/hover", client.at("nowhere.nxt", 0, 0)) is None
-    assert client.request("textDocument/documentSymbol", client.whole("nowhere.nxt")) is None
+@driven
+async def test_a_file_that_is_not_open_has_no_answers(client: Client) -> None:
+    file = client.file("nowhere.nxt")
+    assert await client.text_document_hover_async(types.HoverParams(file, types.Position(0, 0))) is None
+    assert await client.text_document_document_symbol_async(types.DocumentSymbolParams(file)) is None
 
 
-def test_places_outside_the_text_are_answered(client: Client) -> None:
-    for method in ("hover", "definition", "completion", "signatureHelp"):
-        client.request(f"textDocument/{method}", client.at("p.nxt", 10**6, 10**6))
+@driven
+async def test_places_outside_the_text_are_answered(client: Client) -> None:
+    place = client.at("p.nxt", 10**6, 10**6)
+    assert await client.text_document_hover_async(types.HoverParams(*place)) is None
+    assert await client.text_document_definition_async(types.DefinitionParams(*place)) is None
+    assert await client.text_document_signature_help_async(types.SignatureHelpParams(*place)) is None
+    assert (await client.text_document_completion_async(types.CompletionParams(*place))).items
+
+
+@driven
+async def test_files_that_change_on_the_disk(client: Client) -> None:
+    (asked,) = client.registrations
+    assert asked.register_options == {"watchers": [{"globPattern": "**/*.{nxt,csv,npy}"}]}
+    client.open("a.nxt", 'const A = load("a.csv")\nshow mean(A)\n')
+    assert [d.code for d in await client.published("a.nxt")] == ["NX501"]
+    (client.folder / "a.csv").write_text("1,2\n")
+    created = types.FileEvent(client.uri("a.csv"), types.FileChangeType.Created)
+    client.workspace_did_change_watched_files(types.DidChangeWatchedFilesParams([created]))
+    assert await client.published("a.nxt") == []
+    client.close("a.nxt")
 
 
 # ---------------------------------------------------------------------------- the server
 
 
-def test_a_client_without_markdown_and_with_other_units(tmp_path: Path) -> None:
-    hover = {"contentFormat": ["plaintext"]}
-    with Client(
-        tmp_path, "--stdio", textDocument={"hover": hover}, general={"positionEncodings": ["utf-8", "utf-16"]}
-    ) as client:
-        assert client.capabilities["positionEncoding"] == "utf-8"
-        client.open("p.nxt", PROGRAM)
-        found = client.request("textDocument/hover", client.at("p.nxt", 4, 0))
-        assert found["contents"] == {
-            "kind": "plaintext",
-            "value": "ξ: vector(n)\ninitial vector, normal\npower of n: 0 (of order 1)",
-        }
-        assert span(found["range"]) == (4, 0, 4, 2)
-    assert client.status == 0 and client.errors == ""
+@pytest.mark.asyncio
+async def test_a_client_without_markdown_and_with_other_units(plain_client: Client) -> None:
+    assert plain_client.answered.capabilities.position_encoding == "utf-8"
+    plain_client.open("p.nxt", PROGRAM)
+    found = await plain_client.text_document_hover_async(types.HoverParams(*plain_client.at("p.nxt", 4, 0)))
+    text = "ξ: vector(n)\ninitial vector, normal\npower of n: 0 (of order 1)"
+    assert found.contents == types.MarkupContent(types.MarkupKind.PlainText, text)
+    assert span(found.range) == (4, 0, 4, 2)
 
 
 def test_a_client_that_dies_ends_the_server(tmp_path: Path) -> None:
@@ -245,21 +291,6 @@ def test_lsp_takes_no_file(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["lsp", "a.nxt"]) == 2
     assert "takes no file" in capsys.readouterr().err
     assert main(["check", "a.nxt", "--stdio"]) == 2
-
-
-def test_files_that_change_on_the_disk(tmp_path: Path) -> None:
-    watch = {"didChangeWatchedFiles": {"dynamicRegistration": True}}
-    with Client(tmp_path, workspace=watch) as client:
-        client.open("a.nxt", 'const A = load("a.csv")\nshow mean(A)\n')
-        assert [d["code"] for d in client.diagnostics("a.nxt")] == ["NX501"]
-        (registered,) = [m for m in client.notified if m["method"] == "client/registerCapability"]
-        (watched,) = registered["params"]["registrations"]
-        assert watched["registerOptions"]["watchers"] == [{"globPattern": "**/*.{nxt,csv,npy}"}]
-        (tmp_path / "a.csv").write_text("1,2\n")
-        changes = [{"uri": client.uri("a.csv"), "type": 1}]
-        client.notify("workspace/didChangeWatchedFiles", {"changes": changes})
-        assert client.diagnostics("a.nxt") == []
-    assert client.status == 0
 
 
 # ---------------------------------------------------------------------------- positions

@@ -87,4 +87,5 @@ def test_a_wheel_runs_outside_the_checkout(wheel: Path, tmp_path: Path, versions
 
 
 def test_every_dependency_has_a_lower_bound() -> None:
-    assert all(">=" in d for d in PROJECT["dependencies"])
+    extras = [d for extra in PROJECT["optional-dependencies"].values() for d in extra]
+    assert all(">=" in d for d in [*PROJECT["dependencies"], *extras])
