@@ -42,7 +42,7 @@ class Session:
         self.request = request
         self.entries: list[Entry] = []
         self._elaborator = Elaborator(Files(request.folder), request.settings, request.max_steps, interactive=True)
-        self._engine = LimitEngine()
+        self._engine = LimitEngine(grows=True)
 
     @property
     def names(self) -> dict[str, Surface]:

@@ -7,7 +7,7 @@ declines goes to the particles, all of it in one run.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from nexortlang.kets.exact.quadrature import Divergent
 from nexortlang.kets.results import Distribution, Estimate, LimitResult, Options
 from nexortlang.kets.summaries import Kind
 from nexortlang.source import Span
+
+if TYPE_CHECKING:
+    from nexortlang.kets.particles.randomisation import Kept
 
 Progress = Callable[[str], None]
 
@@ -43,10 +46,12 @@ class _Target(NamedTuple):
 
 
 class LimitEngine:
-    """For one program that may grow: keeps what the exact evaluator has computed and what was sampled, so that it is not computed anew."""
+    """For one program. If it `grows`, what the exact evaluator has computed, what was sampled and the particles themselves are kept, so that they are not computed anew."""
 
-    def __init__(self) -> None:
+    def __init__(self, grows: bool = False) -> None:
         self.exact = ExactLimit()
+        self._grows = grows
+        self._kept: Kept | None = None
         self._known: dict[tuple[Kind, int, Options], tuple[Estimate | Distribution, bool]] = {}
 
     def run(self, program: Program, options: Options, progress: Progress | None = None) -> LimitResult:
@@ -82,12 +87,15 @@ class LimitEngine:
     ) -> tuple[list[Estimate | Distribution], bool]:
         """What was sampled with these options before is not sampled again."""
         from nexortlang.kets.particles import replicates
+        from nexortlang.kets.particles.randomisation import Kept
 
+        if self._grows and self._kept is None:
+            self._kept = Kept()
         wanted = {(t.kind, t.value.id, options): replicates.Target(t.kind, t.value) for t in targets}
         new = [key for key in wanted if key not in self._known]
         if new:
             with np.errstate(all="ignore"):
-                answers, reached = replicates.run(program, [wanted[key] for key in new], options, progress)
+                answers, reached = replicates.run(program, [wanted[key] for key in new], options, progress, self._kept)
             self._known.update((key, (answer, reached)) for key, answer in zip(new, answers, strict=True))
         found = [self._known[t.kind, t.value.id, options] for t in targets]
         return [answer for answer, _ in found], all(reached for _, reached in found)

@@ -56,6 +56,10 @@ class Rows:
     def array(self) -> np.ndarray:
         return self._data[: self.used]
 
+    @property
+    def bytes(self) -> int:
+        return self._data.nbytes
+
     def append(self, rows: np.ndarray) -> None:
         needed = self.used + len(rows)
         if needed > len(self._data):
@@ -106,6 +110,15 @@ class Space:
     def tolerance(self) -> float:
         """From which relative size on a direction counts as new."""
         return TOLERANCE if self._taken.used <= EXACT_SHARE * self.count else COARSE / math.sqrt(self.count)
+
+    @property
+    def used(self) -> int:
+        """How many directions are set apart."""
+        return self._taken.used
+
+    @property
+    def bytes(self) -> int:
+        return self._taken.bytes
 
     @property
     def room(self) -> int:
@@ -182,6 +195,11 @@ class Operator:
         self._deviation = math.sqrt(variance)
         self._forward = Side(cols, rows)
         self._backward = Side(rows, cols)
+
+    @property
+    def bytes(self) -> int:
+        sides = self._forward, self._backward
+        return sum(side.basis.bytes + side.innovations.bytes for side in sides)
 
     def apply(self, x: np.ndarray, transposed: bool) -> np.ndarray:
         """W x, or Wᵀ x, for x of shape (columns, N)."""

@@ -11,7 +11,7 @@ added to a matrix so far, its moments) are stored too, where memory allows: else
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 
@@ -81,13 +81,13 @@ class Plan:
         return total
 
 
-def _reach(roots: Iterable[Value]) -> list[Value]:
-    """Everything that roots depend on, in program order."""
+def _reach(roots: Iterable[Value], held: Set[int] = frozenset()) -> list[Value]:
+    """Everything that roots depend on, in program order; not what is held, nor what only that depends on."""
     seen: dict[int, Value] = {}
     stack = list(roots)
     while stack:
         v = stack.pop()
-        if v.id not in seen:
+        if v.id not in seen and v.id not in held:
             seen[v.id] = v
             stack.extend(live_operands(v))
     return [seen[i] for i in sorted(seen)]
@@ -139,32 +139,47 @@ def _shared_pairs(reached: Sequence[Value], nested: set[int]) -> set[int]:
     return stored
 
 
-def plan(wanted: Sequence[Value], store_pairs: bool = True) -> Plan:
-    """The plan for the wanted values (dense ones)."""
-    reached = _reach(wanted)
-    random, inside = _chance(reached)
-    nested = _nested(reached)
+def plan(wanted: Sequence[Value], store_pairs: bool = True, held: Set[int] = frozenset(), keep: bool = False) -> Plan:
+    """The plan for the wanted values (dense ones).
+
+    `held`: ids of values that are there already, of another plan with `keep`, which forgets nothing that a later plan may read: vectors, scalars, and functions of pairs but those
+    that were built on in this plan.
+    """
+    whole = _reach(wanted)
+    random, inside = _chance(whole)
+    nested = _nested(whole)
+    reached = _reach(wanted, held) if held else whole
     pairs = _shared_pairs(reached, nested) if store_pairs else set()
-    steps = _steps(reached, pairs)
+    steps = _steps(reached, pairs, held)
     order = [v for step in steps for v in step]
+    last_use = _last_use(order, held, nested)
+    kept: Set[int] = {v.id for v in wanted} | (_kept(whole, order, held) if keep else set())
     return Plan(
         steps=steps,
-        last_use=_last_use(order, wanted, nested),
+        last_use={user: left for user, read in last_use.items() if (left := tuple(i for i in read if i not in kept))},
         random=frozenset(random),
         scenario=not inside.isdisjoint(v.id for v in wanted),
-        copies=_copies(order, nested),
+        copies=_copies([v for v in whole if is_dense(v.type)], nested),
         nested=frozenset(nested),
-        cost=_cost(order),
+        cost=_cost(order, held),
     )
 
 
-def _steps(reached: Sequence[Value], pairs: set[int]) -> tuple[tuple[Value, ...], ...]:
+def _kept(whole: Sequence[Value], order: Sequence[Value], held: Set[int]) -> Set[int]:
+    """Ids of what a later plan may read: all but the functions of pairs that another one of this plan is made from."""
+    stored = held | {v.id for v in order}
+    pairs = [v for v in order if not is_dense(v.type)]
+    built_on = {a.id for v in pairs for a in _below(v, stored) if not is_dense(a.type)}
+    return (stored | {v.id for v in whole if is_dense(v.type)}) - built_on
+
+
+def _steps(reached: Sequence[Value], pairs: set[int], held: Set[int]) -> tuple[tuple[Value, ...], ...]:
     """The stored values. Functions of pairs that are made from each other are one step: what an optimizer remembers and what it adds to a matrix.
 
     A step takes each block of pairs through all of them while it is in the cache. What only the step itself reads is not stored.
     """
     stored = {v.id for v in reached if is_dense(v.type)} | pairs
-    below = {v.id: {a.id for a in _below(v, stored)} for v in reached if v.id in stored}
+    below = {v.id: {a.id for a in _below(v, stored | held)} for v in reached if v.id in stored}
     steps: list[list[Value]] = []
     group: list[Value] = []
     for v in (v for v in reached if v.id in stored):
@@ -187,30 +202,28 @@ def _steps(reached: Sequence[Value], pairs: set[int]) -> tuple[tuple[Value, ...]
     return tuple(tuple(v for v in s if v.id not in pairs or readers[v.id] != {k}) for k, s in enumerate(steps))
 
 
-def _last_use(order: Sequence[Value], wanted: Sequence[Value], nested: set[int]) -> dict[int, tuple[int, ...]]:
+def _last_use(order: Sequence[Value], held: Set[int], nested: set[int]) -> dict[int, tuple[int, ...]]:
     """For each stored value, those that are read by it, through lazy ones, and by none later.
 
     A stored function of pairs serves the pairs of two systems next to each other. Averages over longer tuples meet other pairs, too, and evaluate it anew there.
     """
-    stored = {v.id for v in order}
+    stored = held | {v.id for v in order}
     averages = [v for v in order if isinstance(v, Avg)]
     tuples = any(len(v.x.type.slots) > 2 or v.x.id in nested for v in averages)
-    ends = {v.id for v in order if is_dense(v.type)} if tuples else stored
+    ends = held | {v.id for v in order if is_dense(v.type)} if tuples else stored
     last: dict[int, int] = {}
     for v in order:
         last.setdefault(v.id, v.id)
         for a in _below(v, ends):
             if a.id in stored:
                 last[a.id] = v.id
-    for v in wanted:
-        last.pop(v.id, None)
     found: dict[int, list[int]] = {}
     for i, user in last.items():
         found.setdefault(user, []).append(i)
     return {user: tuple(i) for user, i in found.items()}
 
 
-def _below(v: Value, stored: set[int]) -> list[Value]:
+def _below(v: Value, stored: Set[int]) -> list[Value]:
     """What v is evaluated from: stored values and the lazy ones in between."""
     found: dict[int, Value] = {}
     stack = list(live_operands(v))
@@ -223,9 +236,9 @@ def _below(v: Value, stored: set[int]) -> list[Value]:
     return list(found.values())
 
 
-def _cost(order: Sequence[Value]) -> tuple[float, float]:
+def _cost(order: Sequence[Value], held: Set[int]) -> tuple[float, float]:
     """Numbers computed for each particle and for each pair (products with a basis counted by `work`)."""
-    stored = {v.id for v in order}
+    stored = held | {v.id for v in order}
     dense = pairs = 0.0
     for v in order:
         size = prod(v.type.shape)
@@ -275,11 +288,11 @@ def stored_numbers(p: Plan, count: int) -> int:
     return most + bases
 
 
-def work(p: Plan, count: int) -> float:
-    """About how many elementary operations a run with `count` particles takes."""
+def work(p: Plan, count: int, directions: int = 0) -> float:
+    """About how many elementary operations a run with `count` particles takes; `directions`: that its matrices have met before."""
     dense, pairs = p.cost
     total = 5.0 * dense * count + 5.0 * pairs * count**2
-    rank = 8.0
+    rank = 8.0 + directions
     for v in p.order:
         size = prod(v.type.shape)
         match v:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,12 +27,8 @@ import numpy as np
 
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
-from nexortlang.entrywise.special import normal_quantile
-from nexortlang.jit.entrywise import Engine
-from nexortlang.kets.particles import sobol
-from nexortlang.kets.particles.innovations import Space
-from nexortlang.kets.particles.plan import Plan, is_drawn, need_scenarios, plan, stored_numbers, work
-from nexortlang.kets.particles.system import System, run_together
+from nexortlang.kets.particles.plan import Plan, need_scenarios, plan, stored_numbers, work
+from nexortlang.kets.particles.randomisation import DRAWS, Kept, Key, Randomisation, chance_size
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
 from nexortlang.settings import available_memory
 
@@ -45,7 +41,6 @@ REPLICATES = 8
 MOST_REPLICATES = 1024
 RATE = 0.55
 """Scatter falls about as N^−RATE: 0.65 where points are spread well, 0.5 in long training, with hundreds of directions."""
-DRAWS = 4096
 SCENARIOS = 16
 """Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
 SAFETY = 0.9
@@ -106,9 +101,16 @@ class _Excess(NamedTuple):
 
 
 def run(
-    program: Program, targets: Sequence[Target], options: Options, progress: Progress | None = None
+    program: Program,
+    targets: Sequence[Target],
+    options: Options,
+    progress: Progress | None = None,
+    kept: Kept | None = None,
 ) -> tuple[list[Answer], bool]:
-    """Answers to all targets by sampling, and whether every standard error is within options.tol · max(1, |value|)."""
+    """Answers to all targets by sampling, and whether every standard error is within options.tol · max(1, |value|).
+
+    Randomisations that are `kept`, of targets of the same program before it grew, go on where they are, and these are kept with them.
+    """
     answers: dict[int, Answer] = {}
     reached = True
     apart: dict[bool, list[int]] = {False: [], True: []}
@@ -116,7 +118,7 @@ def run(
         apart[scenario].append(i)
     for group in apart.values():
         if group:
-            found, enough = _Sampler([targets[i] for i in group], options, progress).run()
+            found, enough = _Sampler([targets[i] for i in group], options, progress, kept).run()
             answers.update(zip(group, found, strict=True))
             reached = reached and enough
     return [answers[i] for i in range(len(targets))], reached
@@ -125,15 +127,21 @@ def run(
 class _Sampler:
     """Answers targets that are sampled together."""
 
-    def __init__(self, targets: Sequence[Target], options: Options, progress: Progress | None) -> None:
+    def __init__(
+        self, targets: Sequence[Target], options: Options, progress: Progress | None, kept: Kept | None
+    ) -> None:
         self._targets = targets
         self._options = options
         self._progress = progress or (lambda message: None)
         self._plan: Plan = plan([v for _, v in targets], store_pairs=False)
         self._faster: Plan = plan([v for _, v in targets]) if self._plan.cost[1] else self._plan
-        self._chance_size = sum(prod(v.type.shape) for v in self._plan.order if is_drawn(v))
+        self._chance_size = chance_size(self._plan)
         self._levels: dict[int, Level] = {}
         self._works: dict[int, float] = {}
+        self._spent = 0.0
+        self._kept = kept
+        self._growing: dict[tuple[frozenset[int], bool], Plan] = {}
+        self._savings: dict[Key, float | None] = {}
         self._scenarios = SCENARIOS if self._plan.scenario else 1
 
     def run(self) -> tuple[list[Answer], bool]:
@@ -185,7 +193,6 @@ class _Sampler:
             return None
         enough: list[tuple[float, int, int]] = []
         better: list[tuple[float, int, int]] = []
-        spent = sum(level.runs * self._work(n) for n, level in self._levels.items())
         size = count
         while size <= MOST and self._fits(size):
             bias, chance = excess.bias * count / size, excess.chance * (count / size) ** RATE
@@ -193,7 +200,7 @@ class _Sampler:
                 least = runs + 1 if size == count else REPLICATES
                 number = max(least, math.ceil(runs * chance**2 / (SAFETY**2 - bias**2)))
                 price = self._price(size, number)
-                if number <= MOST_REPLICATES and spent + price <= PATIENCE and self._fits(size, number):
+                if number <= MOST_REPLICATES and self._spent + price <= PATIENCE and self._fits(size, number):
                     enough.append((price, size, number))
             number = 2 * runs if size == count else REPLICATES
             if number <= MOST_REPLICATES and self._price(size, number) <= WORK and self._fits(size, number):
@@ -204,16 +211,26 @@ class _Sampler:
 
     def _price(self, count: int, runs: int) -> float:
         """The work that a level adds to what has been done."""
-        missing = {n: max(0, runs - (self._levels[n].runs if n in self._levels else 0)) for n in (count, count // 2)}
-        return sum(m * self._work(n) for n, m in missing.items())
+        return sum(self._expense(n, range(self._runs_at(n), runs)) for n in (count, count // 2))
+
+    def _expense(self, count: int, numbers: range) -> float:
+        """The work of these randomisations."""
+        saved = sum(self._saved(self._key(count, k)) or 0.0 for k in numbers) if self._kept is not None else 0.0
+        return len(numbers) * self._work(count) - saved
 
     def _work(self, count: int) -> float:
         """Of one randomisation."""
         if count not in self._works:
-            p = self._plan_at(count)
-            least = STEP_WORK * len(p.steps) if p.scenario else 0.0
-            self._works[count] = p.copies * max(least, work(p, count))
+            self._works[count] = self._work_of(self._plan_at(count), count, self._plan.copies)
         return self._scenarios * self._works[count]
+
+    def _work_of(self, p: Plan, count: int, copies: int, directions: int = 0) -> float:
+        """Of a plan, in one scenario."""
+        least = STEP_WORK * len(p.steps) if p.scenario else 0.0
+        return copies * max(least, work(p, count, directions))
+
+    def _runs_at(self, count: int) -> int:
+        return self._levels[count].runs if count in self._levels else 0
 
     @property
     def _runs(self) -> int:
@@ -234,7 +251,7 @@ class _Sampler:
 
     def _affordable(self, count: int) -> bool:
         most = SCENARIO_WORK if self._plan.scenario else WORK
-        return self._fits(count) and REPLICATES * self._work(count) <= most
+        return self._fits(count) and self._expense(count, range(REPLICATES)) <= most
 
     def _need_memory(self, count: int) -> None:
         needed, free = self._bytes(count, self._plan), available_memory()
@@ -258,6 +275,7 @@ class _Sampler:
         known = self._levels.get(count)
         first = known.runs if known else 0
         if first < runs:
+            self._spent += self._expense(count, range(first, runs))
             samples: list[list[np.ndarray]] = [[] for _ in self._targets]
             for replicate in self._replicates(count, range(first, runs)):
                 for kept, sample in zip(samples, replicate, strict=True):
@@ -279,48 +297,79 @@ class _Sampler:
     def _replicates(self, count: int, numbers: range) -> Iterator[list[np.ndarray]]:
         """Randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
         workers = min(os.cpu_count() or 1, len(numbers), self._abreast(count))
+        keys = [self._key(count, k) for k in numbers]
+        known = {key: self._taken(key) for key in keys}
         pool = ThreadPoolExecutor(workers)
         try:
-            for replicate, found in zip(numbers, pool.map(partial(self._replicate, count), numbers), strict=True):
+            for replicate, found in zip(numbers, pool.map(partial(self._replicate, known), keys), strict=True):
                 self._progress(f"{count} particles: randomisation {replicate + 1} of {numbers.stop} done")
                 yield found
         finally:
             pool.shutdown(cancel_futures=True)  # interrupted: what has not begun does not begin
+            self._keep(known)
 
     def _abreast(self, count: int) -> int:
         """How many randomisations fit into memory at once, at least one."""
         return max(1, int(MEMORY_SHARE * available_memory() / (self._bytes(count, self._plan_at(count)) + 1)))
 
-    def _replicate(self, count: int, replicate: int) -> list[np.ndarray]:
-        """One randomisation: for each target its particles, draws or value, with that axis first."""
-        seed = np.random.SeedSequence([self._options.seed, count, replicate])
-        chance_seed, *seeds = seed.spawn(1 + self._scenarios)
-        chance = self._chance(np.random.default_rng(chance_seed))
-        p = self._plan_at(count)
-        engine: Engine = "numba" if self._runs * p.copies * p.cost[1] * count**2 > COMPILE_FROM else "numpy"
-        parts = []
-        for k, s in enumerate(seeds):
-            draws = chance[:, k : k + 1] if self._plan.scenario else chance
-            systems = [System(p, count, draws, own, engine) for own in s.spawn(p.copies)]
-            run_together(p, systems)
-            parts.append([self._joined(v, [system.values[v.id] for system in systems]) for _, v in self._targets])
-        return [np.concatenate(part) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)]
+    def _replicate(self, known: dict[Key, Randomisation | None], key: Key) -> list[np.ndarray]:
+        """One randomisation: for each target its particles, draws or value, with that axis first. `known`: those that go on, and then those to be kept."""
+        randomisation, known[key] = known[key], None  # one that breaks off is not kept
+        keeps = self._keeps(key)
+        if randomisation is None:
+            p = self._growing_plan(key.size, frozenset()) if keeps else self._plan_at(key.size)
+            randomisation = Randomisation(key, p)
+        else:
+            p = self._growing_plan(key.size, randomisation.held)
+        pairs = self._runs * randomisation.copies * p.cost[1] * key.size**2
+        randomisation.run(p, "numba" if pairs > COMPILE_FROM else "numpy")
+        if keeps:
+            known[key] = randomisation
+        return [randomisation.particles(v) for _, v in self._targets]
 
-    def _joined(self, v: Value, arrays: list[np.ndarray]) -> np.ndarray:
-        """What several systems say of one value: all their particles, or the mean of their scalars (which have the same draws)."""
-        if len(arrays) == 1:
-            return arrays[0]
-        return np.concatenate(arrays) if v.type.axes else np.mean(arrays, axis=0)
+    def _key(self, count: int, replicate: int) -> Key:
+        return Key(self._options.seed, count, replicate, self._scenarios if self._plan.scenario else 0)
 
-    def _chance(self, rng: np.random.Generator) -> np.ndarray:
-        """Standard normals for the random scalars, (their number, draws)."""
-        size = self._chance_size
-        if self._plan.scenario:
-            return normal_quantile(sobol.points(self._scenarios, 0, size, rng))
-        draws = DRAWS
-        while draws < 4 * size:
-            draws *= 2
-        return Space(draws, rng).normals(size) if size else np.empty((0, 1))
+    # -- what is kept of earlier targets
+
+    def _taken(self, key: Key) -> Randomisation | None:
+        """One that goes on. It is no longer kept until it has."""
+        return self._kept.take(key) if self._kept is not None and self._saved(key) is not None else None
+
+    def _keep(self, randomisations: Mapping[Key, Randomisation | None]) -> None:
+        for key, randomisation in randomisations.items():
+            if self._kept is not None and randomisation is not None:
+                self._kept.put(key, randomisation)
+
+    def _saved(self, key: Key) -> float | None:
+        """The work that is saved by going on with a kept randomisation; None where there is none, or where a new one is better or takes less."""
+        if key not in self._savings:
+            known = self._kept.look(key) if self._kept is not None else None
+            self._savings[key] = None if known is None else self._saving(key, known)
+        return self._savings[key]
+
+    def _saving(self, key: Key, known: Randomisation) -> float | None:
+        rest = self._growing_plan(key.size, known.held)
+        takes = self._scenarios * self._work_of(rest, key.size, known.copies, known.directions)
+        saved = self._work(key.size) - takes
+        return saved if saved >= 0.0 and known.can_go_on(self._plan_at(key.size), rest) else None
+
+    def _growing_plan(self, count: int, held: frozenset[int]) -> Plan:
+        """What is missing beside what is held, forgetting nothing that a later target may read."""
+        store = self._plan_at(count) is self._faster
+        if (held, store) not in self._growing:
+            self._growing[held, store] = plan([v for _, v in self._targets], store, held, keep=True)
+        return self._growing[held, store]
+
+    def _keeps(self, key: Key) -> bool:
+        """Whether there is room to keep this randomisation, those before it and as many of half the size."""
+        if self._kept is None:
+            return False
+        whole = self._growing_plan(key.size, frozenset())
+        size = 8 * self._scenarios * whole.copies * stored_numbers(whole, key.size)
+        return 2 * max(REPLICATES, key.replicate + 1) * size <= self._kept.room
+
+    # -- statistics
 
     def _statistic(self, kind: Kind, sample: np.ndarray) -> np.ndarray:
         mean = sample.mean(axis=0)

@@ -61,6 +61,23 @@ class System:
         """Whether a value is stored now."""
         return v.id in self.values
 
+    def follow(self, plan: Plan, chance: np.ndarray, engine: Engine) -> None:
+        """What to evaluate next, on the same particles: a plan whose operands are held, with fresh draws for its random scalars."""
+        self._plan, self._chance, self._chance_used, self.engine = plan, chance, 0, engine
+
+    @property
+    def directions(self) -> dict[str, int]:
+        """How many directions of each width, by name, later innovations keep clear of."""
+        return {width.name: space.used for width, space in self._spaces.items()}
+
+    @property
+    def bytes(self) -> int:
+        """The memory that its arrays take."""
+        rows = sum(r.bytes for pair in self._functionals.values() for r in pair)
+        spaces = sum(space.bytes for space in self._spaces.values())
+        operators = sum(operator.bytes for operator in self._operators.values())
+        return sum(a.nbytes for a in self.values.values()) + rows + spaces + operators
+
     def step(self, values: Sequence[Value], copies: Sequence[System]) -> None:
         """Evaluate the next values; `copies` are this system and those that stand for independent copies of it, all at the same place."""
         if not is_dense(values[0].type):
@@ -80,6 +97,10 @@ class System:
             array = self.values.pop(i)
             if array.shape[:2] == (self._count, self._count) and array.base is None:
                 self._spare.setdefault(array.shape, []).append(array)
+
+    def release(self) -> None:
+        """Free what only a next step would use again."""
+        self._spare.clear()
 
     def _pair_array(self, shape: tuple[int, ...]) -> np.ndarray:
         spare = self._spare.get(shape)
@@ -178,6 +199,8 @@ def run_together(plan: Plan, systems: Sequence[System]) -> None:
             for system in systems:
                 for v in step:
                     system.forget(v)
+    for system in systems:
+        system.release()
 
 
 def _refuse_jump(v: Map, args: Sequence[np.ndarray | None]) -> None:

@@ -1,0 +1,161 @@
+"""One randomisation of a program: its systems and what its random scalars draw from; and those that are kept for a program that grows.
+
+In: a seed, N, how many draws and copies. Out: the particles of values. Guarantees: the same seed and plans give the same numbers. A randomisation that
+goes on evaluates what its systems do not hold, on the same particles: innovations are clear of all that its matrices have met, so what it
+says of everything asked, earlier and later, is one sample, and adjointness holds between them.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import NamedTuple
+
+import numpy as np
+
+from nexortlang.core.program import Value
+from nexortlang.entrywise.special import normal_quantile
+from nexortlang.jit.entrywise import Engine
+from nexortlang.kets.particles import sobol
+from nexortlang.kets.particles.innovations import CROWDED, Space
+from nexortlang.kets.particles.plan import Plan, is_drawn
+from nexortlang.kets.particles.system import System, run_together
+from nexortlang.settings import available_memory
+
+DRAWS = 4096
+KEPT_SHARE = 0.25
+"""The part of the memory that kept randomisations may take."""
+
+
+class Key(NamedTuple):
+    """Which randomisation. `size`: N. `scenarios`: how many runs with a draw each it consists of, 0 where the draws enter scalars only."""
+
+    seed: int
+    size: int
+    replicate: int
+    scenarios: int
+
+
+class Randomisation:
+    """Its systems, one for each scenario (one without scenarios) and copy, which all hold the same values."""
+
+    def __init__(self, key: Key, plan: Plan) -> None:
+        seed = np.random.SeedSequence([key.seed, key.size, key.replicate])
+        chance_seed, *seeds = seed.spawn(1 + max(1, key.scenarios))
+        self._chance = _Chance(key.scenarios, np.random.default_rng(chance_seed))
+        none = np.empty((0, 1))
+        self._systems = [[System(plan, key.size, none, own) for own in s.spawn(plan.copies)] for s in seeds]
+        self._size = key.size
+        self.copies = plan.copies
+        self.held: frozenset[int] = frozenset()
+        """Ids of the values that are there."""
+
+    @property
+    def directions(self) -> int:
+        """The most of any width that its matrices have met."""
+        return max(self._systems[0][0].directions.values(), default=0)
+
+    @property
+    def bytes(self) -> int:
+        """The memory that it takes."""
+        return self._chance.bytes + sum(system.bytes for together in self._systems for system in together)
+
+    def can_go_on(self, whole: Plan, rest: Plan) -> bool:
+        """Whether `rest`, all that is missing of a whole plan, may be added: with room for its directions and draws as in a run of the whole plan alone."""
+        if self.copies < whole.copies or not self._chance.has_room(chance_size(rest)):
+            return False
+        fresh, used = whole.columns(), self._systems[0][0].directions
+        return all(
+            used.get(name, 1) + more - 1 <= max(CROWDED * self._size, fresh[name])
+            for name, more in rest.columns().items()
+        )
+
+    def run(self, plan: Plan, engine: Engine) -> None:
+        """Evaluate a plan whose operands are there."""
+        chance = self._chance.more(chance_size(plan))
+        for k, systems in enumerate(self._systems):
+            for system in systems:
+                system.follow(plan, chance[:, k : k + 1] if self._chance.scenarios else chance, engine)
+            run_together(plan, systems)
+        self.held = frozenset(self._systems[0][0].values)
+
+    def particles(self, v: Value) -> np.ndarray:
+        """Of a value that is there: its particles, draws or value, with that axis first."""
+        parts = [_joined(v, [system.values[v.id] for system in systems]) for systems in self._systems]
+        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+
+
+class Kept:
+    """Randomisations to go on with, as many as memory allows, those used last."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Key, tuple[Randomisation, int]] = {}
+
+    @property
+    def room(self) -> float:
+        """Bytes that all of them together may take."""
+        return KEPT_SHARE * (available_memory() + self._bytes())
+
+    def look(self, key: Key) -> Randomisation | None:
+        found = self._kept.get(key)
+        return found[0] if found else None
+
+    def take(self, key: Key) -> Randomisation | None:
+        """It is no longer kept: a run that breaks off leaves half of a plan."""
+        found = self._kept.pop(key, None)
+        return found[0] if found else None
+
+    def put(self, key: Key, randomisation: Randomisation) -> None:
+        self._kept.pop(key, None)
+        self._kept[key] = randomisation, randomisation.bytes
+        room = self.room
+        while self._bytes() > room:
+            del self._kept[next(iter(self._kept))]
+
+    def _bytes(self) -> int:
+        return sum(size for _, size in self._kept.values())
+
+
+class _Chance:
+    """Standard normals for the random scalars, one row each, as many as are asked for."""
+
+    def __init__(self, scenarios: int, rng: np.random.Generator) -> None:
+        self.scenarios = scenarios
+        self._used = 0
+        self._rng = rng
+        self._space: Space | None = None
+
+    @property
+    def bytes(self) -> int:
+        return self._space.bytes if self._space else 0
+
+    def has_room(self, size: int) -> bool:
+        return self._space is None or not size or self._space.count >= _draws(self._used + size)
+
+    def more(self, size: int) -> np.ndarray:
+        """Fresh rows, (size, draws)."""
+        first, self._used = self._used, self._used + size
+        if not size:
+            return np.empty((0, max(1, self.scenarios)))
+        if self.scenarios:
+            return normal_quantile(sobol.points(self.scenarios, first, size, self._rng))
+        self._space = self._space or Space(_draws(size), self._rng)
+        return self._space.normals(size)
+
+
+def chance_size(plan: Plan) -> int:
+    """How many normals the random scalars of a plan draw."""
+    return sum(prod(v.type.shape) for v in plan.order if is_drawn(v))
+
+
+def _draws(size: int) -> int:
+    draws = DRAWS
+    while draws < 4 * size:
+        draws *= 2
+    return draws
+
+
+def _joined(v: Value, arrays: list[np.ndarray]) -> np.ndarray:
+    """What several systems say of one value: all their particles, or the mean of their scalars (which have the same draws)."""
+    if len(arrays) == 1:
+        return arrays[0]
+    return np.concatenate(arrays) if v.type.axes else np.mean(arrays, axis=0)
