@@ -13,6 +13,8 @@ from elaborated import codes, program
 from limits import command, limits
 
 from nexortlang.core.printer import to_nxt
+from nexortlang.core.program import MatMul
+from nexortlang.kets.particles.plan import plan
 
 X = np.array([[1.0, 0.5, -1.0], [0.0, 1.0, 1.0], [1.0, -1.0, 0.5]])
 Y = np.array([1.0, -1.0, 0.5])
@@ -254,6 +256,17 @@ def test_a_step_costs_as_much_late_as_early() -> None:
         text = TWO_LAYERS.replace("PHI", "tanh") + f"from optim import {rule[:-3]}\n"
         sizes = [len(program(text + steps(count, adaptive(rule, 0.1), CENTRED)).values) for count in (6, 12, 18)]
         assert sizes[2] - sizes[1] <= 1.2 * (sizes[1] - sizes[0])
+
+
+def test_matrices_meet_the_same_kets_in_every_step() -> None:
+    """Error signals stay in front of the backward pass, so that its leading part is one value for all steps, not W.T @ (chi_t * x)."""
+    text = TWO_LAYERS.replace("PHI", "tanh") + "from optim import adam_inside\n"
+    counts = []
+    for count in (2, 5):
+        p = program(text + steps(count, adaptive("adam_inside(G)", 0.1), CENTRED))
+        limit = plan([p.limit_of(s.value) for s in p.shows])
+        counts.append(sum(isinstance(v, MatMul) for v in limit.order))
+    assert counts[0] == counts[1]
 
 
 # ---------------------------------------------------------------------------- what is refused

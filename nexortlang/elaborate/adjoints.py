@@ -261,17 +261,16 @@ class AdjointAlgebra:
     # -- the sum of what several users contribute
 
     def total(self, parts: Sequence[Adjoint]) -> Adjoint:
-        """Σ of adjoints of one value: equal bodies add their coefficients, then equal coefficients their bodies."""
+        """Σ of adjoints of one value: equal bodies add their coefficients, then equal coefficients their bodies, smaller powers of n inside."""
         b = self.b
         bodies = groups(parts, lambda a: (a.exponent, a.body.id))
         parts = [self.adjoint(g[0].exponent, self._sum(a.coefficient for a in g), g[0].body) for g in bodies]
-        coefficients = groups(parts, lambda a: (a.exponent, a.coefficient.id))
-        parts = [self.adjoint(g[0].exponent, g[0].coefficient, self._sum(a.body for a in g)) for g in coefficients]
-        if len(parts) == 1:
-            return parts[0]
         top = max(a.exponent for a in parts)
-        terms = (b.scale(multiply(b, a.coefficient, a.body), a.exponent - top) for a in parts)
-        return self.adjoint(top, self.one, self._sum(terms))
+        coefficients = groups(parts, lambda a: a.coefficient.id)
+        sums = [(g[0].coefficient, self._sum(b.scale(a.body, a.exponent - top) for a in g)) for g in coefficients]
+        if len(sums) == 1:
+            return self.adjoint(top, *sums[0])
+        return self.adjoint(top, self.one, self._sum(multiply(b, c, body) for c, body in sums))
 
     def _sum(self, values: Iterable[Value]) -> Value:
         return reduce(lambda x, y: plus(self.b, x, y), values)
