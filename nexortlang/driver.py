@@ -21,8 +21,10 @@ if TYPE_CHECKING:
     from nexortlang.classify.classification import Classification
     from nexortlang.core.program import Program
     from nexortlang.derive.equations import Derivation
+    from nexortlang.elaborate.program import Elaborator
     from nexortlang.kets.engine import LimitEngine
     from nexortlang.report.shown import Shown
+    from nexortlang.syntax.ast import Module
 
 Progress = Callable[[str], None]
 
@@ -54,21 +56,39 @@ class Outcome:
 
 def check(source: Source, request: Request) -> Outcome:
     """source → parse → elaborate: the core program, or what is wrong."""
-    from nexortlang.elaborate.program import elaborate
-    from nexortlang.files import Files
+    outcome = Outcome()
+    module = _parsed(source, outcome)
+    if module is not None:
+        _elaborated(module, request, outcome)
+    return outcome
+
+
+def _parsed(source: Source, outcome: Outcome) -> Module | None:
+    """The syntax tree, if the text has no mistake."""
     from nexortlang.syntax.parser import parse
 
-    outcome = Outcome()
     try:
         module, outcome.diagnostics = parse(source)
-        if outcome.is_wrong:
-            return outcome
-        program, mistakes = elaborate(module, Files(request.folder), dict(request.settings), request.max_steps)
-        outcome.diagnostics += mistakes
-        outcome.program = None if outcome.is_wrong else program
     except NexortError as error:
         outcome.diagnostics += error.diagnostics
-    return outcome
+    return None if outcome.is_wrong else module
+
+
+def _elaborated(module: Module, request: Request, outcome: Outcome) -> Elaborator | None:
+    """The elaborator with the program, which is in the outcome, too; None if the program is wrong."""
+    from nexortlang.elaborate.program import elaborated
+    from nexortlang.files import Files
+
+    try:
+        found, mistakes = elaborated(module, Files(request.folder), request.settings, request.max_steps)
+        outcome.diagnostics += mistakes
+    except NexortError as error:
+        found = None
+        outcome.diagnostics += error.diagnostics
+    if found is None or outcome.is_wrong:
+        return None
+    outcome.program = found.program
+    return found
 
 
 def classify(source: Source, request: Request) -> tuple[Classification | None, list[Diagnostic]]:
@@ -98,25 +118,20 @@ def derive(source: Source, request: Request, steps: int | None) -> tuple[Outcome
     from nexortlang.derive.equations import derive as derived
     from nexortlang.elaborate.program import Elaborator
     from nexortlang.files import Files
-    from nexortlang.syntax.parser import parse
 
-    outcome = check(source, request)
-    if outcome.program is None:
+    outcome = Outcome()
+    module = _parsed(source, outcome)
+    found = None if module is None else _elaborated(module, request, outcome)
+    if module is None or found is None:
         return outcome, None
-    module, _ = parse(source)
-
-    def elaborated(settings: Mapping[str, object]) -> Elaborator | None:
-        elaborator = Elaborator(Files(request.folder), {**request.settings, **settings}, request.max_steps)
-        mistakes = elaborator.run(module.body)
-        return None if any(d.severity == "error" for d in mistakes) else elaborator
+    body = module.body
 
     def program(settings: Mapping[str, np.ndarray]) -> Program | None:
-        found = elaborated(settings)
-        return None if found is None else found.program
+        """With other values for consts, wherever they are declared."""
+        other = Elaborator(Files(request.folder), {**request.settings, **settings}, request.max_steps)
+        return None if any(d.severity == "error" for d in other.run(body)) else other.program
 
-    first = elaborated({})
-    consts = {} if first is None else first.consts
-    return outcome, derived(outcome.program, consts=consts, elaborate=program, steps=steps)
+    return outcome, derived(found.program, consts=found.consts, elaborate=program, steps=steps)
 
 
 def run(source: Source, request: Request, progress: Progress | None = None) -> Outcome:

@@ -39,14 +39,17 @@ from nexortlang.derive.terms import (
 )
 from nexortlang.derive.text import equation, text
 from nexortlang.derive.writing import is_written_exactly, written
+from nexortlang.diagnostics import Diagnostic
 from nexortlang.driver import Request
+from nexortlang.elaborate.program import Elaborator
 from nexortlang.session import Session
 from nexortlang.source import Source
+from nexortlang.syntax import ast
 
 ROOT = Path(__file__).resolve().parent.parent
 GOLDEN = ROOT / "tests" / "derivations"
 PROGRAMS = {
-    **{name: GOLDEN / f"{name}.nxt" for name in ("two_layers", "sgd_step", "adam_step", "hats_and_dots")},
+    **{name: GOLDEN / f"{name}.nxt" for name in ("two_layers", "sgd_step", "adam_step", "hats_and_dots", "ntk")},
     **{
         name: ROOT / "examples" / f"{name}.nxt"
         for name in ("first", "semicircle", "gia_counterexample", "outer_nonlin")
@@ -108,6 +111,51 @@ def test_later_steps_are_sums_over_steps() -> None:
     few = derived_text(program, 2)
     assert "… t = 2 to t = 3: the same equations, one step on each time" in few and "x1₂" not in few
     assert "… t = 1 to t = 3: 36 more equations" in derived_text(program, 1)  # they do not read like those of t = 0
+
+
+def test_every_inner_product_of_a_tangent_kernel_has_an_equation() -> None:
+    relu = PROGRAMS["ntk"].read_text("utf-8")
+    for program in (relu, relu.replace("relu", "tanh"), relu.replace("relu", "erf"), relu.replace("relu", "exp")):
+        outcome, found = driver.derive(Source("ntk.nxt", program), Request(), 2)
+        assert found is not None, outcome.diagnostics
+        equations = [*(e for s in found.sections for e in s.equations), *found.kernels]
+        told = {_heads(e.left) for e in equations if isinstance(e.left, Bracket)}
+        spoken = {_heads(t) for e in equations for _, side in e.sides for t in walk(side) if isinstance(t, Bracket)}
+        assert len(spoken) >= 3 and spoken <= told, spoken - told
+
+
+def _heads(t: Bracket) -> frozenset[str]:
+    """A bracket without its indices, in either order."""
+    return frozenset(re.sub("[ᵢⱼ]", "", line) for k in (t.bra, t.ket) for line in equation(Equation(k, ())))
+
+
+def test_what_is_shown_has_a_line() -> None:
+    page = derived_text(
+        "width n\nx[n] ~ normal(0, 1)\nshow avg(tanh(x)^4)\nshow <x|tanh(tanh(x))>\nshow dist(x * tanh(x))\n"
+        "show avg(tanh(x)^4) + avg(relu(x)) as c\n"
+    )
+    lines = page.splitlines()
+    assert {"E[tanh(|x⟩)⁴]", "E[|x⟩ tanh(tanh(|x⟩))]", "|x⟩ tanh(|x⟩)"} <= set(lines)
+    assert "c = E[tanh(|x⟩)⁴] + E[relu(|x⟩)]" in lines and "  E[relu(|x⟩)] = √(1/(2π))" in lines
+
+
+def test_a_program_is_elaborated_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And twice more with its consts moved, where there are some that may be told."""
+    runs: list[int] = []
+    real = Elaborator.run
+
+    def run(self: Elaborator, statements: tuple[ast.Stmt, ...]) -> list[Diagnostic]:
+        runs.append(len(statements))
+        return real(self, statements)
+
+    monkeypatch.setattr(Elaborator, "run", run)
+    derived_text("width n\nx[n] ~ normal(0, 0.5)\nshow avg(abs(x))\n")
+    assert runs == [3]
+    page = derived_text("width n\nconst lr = 0.5\nx[n] ~ normal(0, lr)\nshow avg(abs(x))\n")
+    assert runs == [3, 4, 4, 4] and "N(0, lr)" in page
+    assert "a = 0.3" in derived_text(
+        "width n\nconst b = 0.9\nif b > 0.5:\n    const a = 0.3\nx[n] ~ normal(0, a)\nshow avg(abs(x))\n"
+    )
 
 
 def test_consts_are_told_apart_from_equal_numbers() -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from nexortlang.core.program import Avg, InitVector, Inner, MatMul, Value
+from nexortlang.core.program import Avg, InitVector, Inner, MatMul, Value, operands
 from nexortlang.derive.algebra import add, bracket, div, mean, mul, neg, over, power, root
 from nexortlang.derive.numbers import Family, Known
 from nexortlang.derive.terms import (
@@ -69,6 +69,7 @@ class Kernels:
         self._by_stem: dict[object, Value] = {}
         self._angles: dict[Term, Sym] = {}
         self._extra: list[tuple[Term, list[tuple[Sign, Term]]]] = []
+        self._spoken: dict[int, Inner | Avg] = {}
 
     # -- what is asked
 
@@ -88,9 +89,38 @@ class Kernels:
         variance = self._expanded(ket, ket)
         return [("~", Call("N", (ZERO, variance)))] if variance is not None else []
 
+    def speak_of(self, v: Value) -> None:
+        """There will be equations for the expectations that v's equation speaks of, as far as there is more to say of them."""
+        for u in self._expectations(v):
+            names = self._plain.names.labels
+            if isinstance(u, Inner) and u.x.id in names and u.y.id in names:
+                self._ask(u.x, u.y)
+            else:
+                self._spoken.setdefault(u.id, u)
+
+    def _expectations(self, v: Value) -> Iterator[Inner | Avg]:
+        """The unnamed ones that v is made of through unnamed scalars."""
+        pending = list(operands(v))[::-1]
+        while pending:
+            u = pending.pop()
+            if not u.type.is_scalar or u.id in self._plain.names.labels:
+                continue
+            if isinstance(u, Inner | Avg):
+                yield u
+            else:
+                pending.extend(list(operands(u))[::-1])
+
     def stated(self) -> Iterator[tuple[Term, list[tuple[Sign, Term]]]]:
-        """The covariances asked for, and those that these ask for in turn."""
+        """The expectations and covariances asked for, and those that these ask for in turn."""
         yield from self._new_angles()
+        for v in self._spoken.values():
+            indices = [letter(name) for name in LETTERS[: len(v.type.shape)]]
+            indices = [Index((), 0) if n == 1 else i for n, i in zip(v.type.shape, indices, strict=True)]
+            left = self._plain.entry(v, indices, Scope(frozenset(LETTERS[: len(indices)])))
+            sides = self.evaluated(v, indices, left)
+            if sides:
+                yield left, sides
+            yield from self._new_angles()
         done: set[tuple[int, int]] = set()
         while len(done) < len(self._asked):
             key = next(k for k in self._asked if k not in done)

@@ -294,6 +294,8 @@ class _Derivation:
         sides: list[tuple[Relation, Term]] = [("=", right)] if right != left else []
         if isinstance(v, Inner | Avg) and not v.type.axes:
             sides += self.kernels.evaluated(v, indices, right)
+        else:
+            self.kernels.speak_of(v)
         if isinstance(v, Fluctuation):
             law, note = self._fluctuation(v, indices)
             yield Equation(left, (*sides, ("~", law)), note)
@@ -302,7 +304,7 @@ class _Derivation:
             sides += self.known.value(v, indices)
         if v.type.is_vector and v.id in self.shown:
             sides += self.kernels.law(v, indices)
-        if sides:
+        if sides or v.id in self.asked:
             yield Equation(left, tuple(_without_repeats(sides)))
 
     def _fluctuation(self, v: Fluctuation, indices: Sequence[Index]) -> tuple[Term, str]:

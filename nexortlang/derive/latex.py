@@ -127,7 +127,7 @@ def _aligned(title: str, lines: Sequence[str], is_math: bool = False) -> Iterato
 def _line(e: Equation, w: _Latex) -> str:
     """left &= right = …, each side of a long chain on a line of its own."""
     sides = list(dict.fromkeys((sign, w.write(side), size(side)) for sign, side in e.sides))
-    text = w.write(e.left)
+    text = w.write(e.left) if sides else f"&{w.write(e.left)}"
     for k, (sign, side, length) in enumerate(sides):
         broken = k > 0 and length + sides[k - 1][2] > _LONG
         text += (" \\\\\n  &" if broken else " &" if k == 0 else " ") + f"{_SIGNS[sign]} {side}"

@@ -47,14 +47,26 @@ def elaborate(
     trace: Trace | None = None,
 ) -> tuple[Program, list[Diagnostic]]:
     """The core program of a file, and what is wrong with it in the order of the text. `settings` replace top-level consts."""
+    elaborator, mistakes = elaborated(module, files, settings, max_steps, trace)
+    return Program() if elaborator is None else elaborator.program, mistakes
+
+
+def elaborated(
+    module: ast.Module,
+    files: Files,
+    settings: Mapping[str, object] | None = None,
+    max_steps: int = DEFAULT_MAX_STEPS,
+    trace: Trace | None = None,
+) -> tuple[Elaborator | None, list[Diagnostic]]:
+    """The same, with the names of the program beside it; None where the settings are no values."""
     settings = dict(settings or {})
     try:
         elaborator = Elaborator(files, settings, max_steps, trace=trace)
     except NexortError as problem:
-        return Program(), list(problem.diagnostics)
+        return None, list(problem.diagnostics)
     mistakes = _misdirected_settings(module, settings)
     mistakes += elaborator.run(module.body)
-    return elaborator.program, mistakes
+    return elaborator, mistakes
 
 
 class Elaborator:
