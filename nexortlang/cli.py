@@ -17,7 +17,7 @@ from nexortlang import __version__, driver
 from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.diagnostics.accident import accident
 from nexortlang.driver import Outcome, Request
-from nexortlang.options import Arguments, help_text, read_arguments
+from nexortlang.options import Arguments, read_arguments
 from nexortlang.reading import read_source
 from nexortlang.report import json
 from nexortlang.report.console import Console, Progress, write, write_file
@@ -81,7 +81,9 @@ def _command(arguments: Arguments, console: Console) -> int:
         case "explain":
             console.answer(lesson_of(arguments.target, console.width))
         case "help":
-            console.answer(help_text())
+            from nexortlang.usage import help_text
+
+            console.answer(help_text(arguments.target, console.width))
         case "version":
             console.answer(f"nexort {__version__}\n")
         case "repl":

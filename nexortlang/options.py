@@ -34,7 +34,8 @@ Command = Literal[
 ]
 Dtype = Literal["float64", "float32"]
 _WITH_FILE = ("check", "core", "derive", "simulate", "verify", "classify")
-_ONLY_FOR = {
+_NAMED = (*_WITH_FILE, "fmt", "explain", "repl", "lsp")
+ONLY_FOR = {
     "width": ("simulate",),
     "widths": ("verify",),
     "seeds": ("simulate", "verify"),
@@ -50,32 +51,10 @@ _ONLY_FOR = {
 }
 """Options that only some commands have."""
 
-_DESCRIPTION = """\
-Tensor Programs, run at infinite width.
-
-  nexort FILE            check the program, compute its limit, print a report
-  nexort check FILE      check it only
-  nexort core FILE       print the core program, itself valid .nxt
-  nexort derive FILE     its limit as equations in bra-ket notation
-  nexort simulate FILE   run it at finite width, several times
-  nexort verify FILE     compare its limit with runs at growing widths
-  nexort classify FILE   sort its parametrization: powers of n, stable or not, which regime
-  nexort fmt FILE…       lay it out anew, its meaning untouched
-  nexort explain [CODE]  the lesson behind a diagnostic, or the list of all
-  nexort [repl]          type a program line by line
-  nexort lsp             the language server, which editors start
-
-FILE is - for standard input; a file whose name is a command is reached as ./check.
-"""
-_EPILOG = """\
-Exit status: 0 done; 1 the program is wrong, an assert or a verify failed; 2 the command line is wrong;
-3 the tolerance was not reached.
-"""
-
 
 @dataclass(frozen=True, slots=True)
 class Arguments:
-    """One command. `target` is its file or code ("" for none), `files` all those of fmt; `settings` what --set gave, in order."""
+    """One command. `target` is its file or code ("" for none), of help the command that it is about; `files` all those of fmt; `settings` what --set gave, in order."""
 
     command: Command
     target: str = ""
@@ -102,14 +81,14 @@ class Arguments:
 
 def read_arguments(words: Sequence[str]) -> Arguments:
     """What the command line asks for."""
-    found, unknown = _parser().parse_known_intermixed_args(list(words))
+    found, unknown = parser().parse_known_intermixed_args(list(words))
     names: list[str] = found.words
     if unknown:
         raise _bad(
             f"there is no option {unknown[0]}", _suggestion(unknown[0], [o for o in _option_names() if o != "-h"])
         )
     command: Command
-    command, target = ("version", "") if found.version else ("help", "") if found.help else _command(names)
+    command, target = ("version", "") if found.version else ("help", _helped(names)) if found.help else _command(names)
     _require_fitting(command, found)
     return Arguments(
         command,
@@ -136,9 +115,9 @@ def read_arguments(words: Sequence[str]) -> Arguments:
     )
 
 
-def help_text() -> str:
-    """What `nexort --help` prints."""
-    return _parser().format_help()
+def _helped(names: Sequence[str]) -> str:
+    """The command that help is asked of, "" for all."""
+    return names[0] if names and names[0] in _NAMED else ""
 
 
 def _command(names: Sequence[str]) -> tuple[Command, str]:
@@ -166,13 +145,13 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
         case _:
             raise _bad(
                 f"expected one file, found {' '.join(names)}",
-                _suggestion(names[0], [*_WITH_FILE, "fmt", "explain", "repl", "lsp"]),
+                _suggestion(names[0], _NAMED),
             )
 
 
 def _require_fitting(command: Command, found: argparse.Namespace) -> None:
     """Refuses options of other commands, and what cannot be compared."""
-    for option, commands in _ONLY_FOR.items():
+    for option, commands in ONLY_FOR.items():
         if getattr(found, option) is not None and command not in commands:
             instead = "--widths" if option == "width" else "--width" if option == "widths" else ""
             hint = f"`nexort {command}` has {instead}" if instead and command in ("simulate", "verify") else ""
@@ -195,16 +174,8 @@ class _Parser(argparse.ArgumentParser):
         raise _bad(message.removeprefix("argument "))
 
 
-def _parser() -> _Parser:
-    p = _Parser(
-        prog="nexort",
-        usage="nexort [COMMAND] [FILE] [options]",
-        description=_DESCRIPTION,
-        epilog=_EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        add_help=False,
-        allow_abbrev=False,
-    )
+def parser() -> _Parser:
+    p = _Parser(prog="nexort", add_help=False, allow_abbrev=False)
     p.add_argument("words", nargs="*", help=argparse.SUPPRESS)
     add = p.add_argument_group("options").add_argument
     add(
@@ -276,7 +247,7 @@ def _parser() -> _Parser:
 
 
 def _option_names() -> list[str]:
-    return [name for action in _parser()._actions for name in action.option_strings]
+    return [name for action in parser()._actions for name in action.option_strings]
 
 
 def _setting(text: str) -> tuple[str, str]:

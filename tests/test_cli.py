@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ import pytest
 
 from nexortlang import __version__, driver, reading
 from nexortlang.cli import main
+from nexortlang.diagnostics.catalogue import LESSONS
 from nexortlang.report.console import Progress
 
 EXAMPLES = Path(__file__).resolve().parent.parent / "examples"
@@ -78,6 +80,47 @@ def test_help_and_version(capsys: pytest.CaptureFixture[str]) -> None:
     assert "nexort check FILE" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"nexort {__version__}\n"
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize(
+    "command", ["", "check", "core", "derive", "simulate", "verify", "classify", "fmt", "explain", "repl", "lsp"]
+)
+def test_help_fits_the_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    assert main([*command.split(), "--help"]) == 0
+    page = capsys.readouterr().out
+    assert max(map(len, page.splitlines())) <= min(columns, 100)
+    assert (
+        page.startswith(f"usage: nexort {command or '[COMMAND] [FILE]'}".replace("repl", "[repl]"))
+        and "-h, --help" in page
+    )
+    assert "Exit status" in page
+
+
+def test_help_on_a_command_speaks_of_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    def options(*words: str) -> set[str]:
+        assert main([*words, "--help"]) == 0
+        return set(re.findall(r"--[a-z-]+", capsys.readouterr().out))
+
+    everywhere = {"--quiet", "--color", "--help"}
+    assert options("fmt") == everywhere | {"--check", "--diff"}
+    assert options("derive") == everywhere | {"--set", "--max-steps", "--latex", "--output", "--steps", "--all"}
+    assert options("fmt") | options("derive") | {"--tol", "--width", "--widths", "--plot", "--version"} < options()
+    assert options("program.nxt") == options()
+    assert main(["verify", "--help"]) == 0
+    assert "verify:" not in capsys.readouterr().out
+
+
+def test_a_lesson_fits_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """But for the programs in it."""
+    monkeypatch.setenv("COLUMNS", "40")
+    for code in LESSONS:
+        assert main(["explain", code]) == 0
+        words = [line for line in capsys.readouterr().out.splitlines() if not line.startswith("    ")]
+        assert max(map(len, words)) <= 40, code
 
 
 def test_a_file_may_have_the_name_of_a_command(

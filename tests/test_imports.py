@@ -36,6 +36,7 @@ ORDER = """
     api
     lsp
     options setvalues
+    usage
     cli cli_finite cli_fmt repl
     __main__
 """

@@ -10,7 +10,7 @@ from nexortlang.diagnostics.lesson import Lesson
 
 def lesson(code: str, what: Lesson, width: int = 80) -> str:
     """One lesson: title, why, the wrong program and the right one."""
-    parts = [f"{code}: {what.title}", "\n".join(textwrap.wrap(" ".join(what.why.split()), min(width, 80)))]
+    parts = [textwrap.fill(" ".join(text.split()), min(width, 80)) for text in (f"{code}: {what.title}", what.why)]
     parts += [
         f"{heading}:\n{_indented(text)}" for heading, text in (("Wrong", what.wrong), ("Right", what.right)) if text
     ]
