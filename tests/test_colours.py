@@ -55,7 +55,9 @@ WORDS = {
 
 PROGRAMS = {
     **{
-        p.name: p.read_text("utf-8") for folder in ("examples", "stdlib") for p in sorted((ROOT / folder).glob("*.nxt"))
+        p.name: p.read_text("utf-8")
+        for folder in ("examples", "stdlib")
+        for p in sorted((ROOT / folder).rglob("*.nxt"))
     },
     "tour.nxt": (ROOT / "tests" / "programs" / "tour" / "tour.nxt").read_text("utf-8"),
     "random.nxt": "".join(formatted(Source("", program(Random(seed)))) for seed in range(4)),
@@ -160,12 +162,13 @@ def test_textmate_colours_programs(tmp_path: Path) -> None:
     assert (tmp_path / "first.nxt").read_text("utf-8").count(" keyword.other.braket.nexort\n") >= 6
     npx = shutil.which("npx")
     if npx is None:
-        return
+        pytest.skip("there is no npx")
     grammar = str(GRAMMAR / "nexort.tmLanguage.json")
     done = run(npx, "--yes", ENGINE, "--compact", "--grammar", grammar, *PROGRAMS, "wrong.nxt", folder=tmp_path)
-    if "wrong.nxt" in done.stdout:  # else npm could not bring it
-        passed = re.findall(r"^\S+ (\S+) run success", done.stdout, re.MULTILINE)
-        assert sorted(passed) == sorted(PROGRAMS), done.stdout
+    if "wrong.nxt" not in done.stdout:
+        pytest.skip(f"npm could not bring {ENGINE}")
+    passed = re.findall(r"^\S+ (\S+) run success", done.stdout, re.MULTILINE)
+    assert sorted(passed) == sorted(PROGRAMS), done.stdout
 
 
 ENGINE = "vscode-tmgrammar-test@0.1.3"
@@ -227,7 +230,7 @@ def vim_folder(tmp_path_factory: pytest.TempPathFactory) -> Path | None:
 def test_vim_colours_programs(name: str, vim_folder: Path | None) -> None:
     """The tests below hold without Vim."""
     if vim_folder is None:
-        return
+        pytest.skip("there is no Vim with colours")
     colours, filetype, indent = (vim_folder / f"{name}.json").read_text("utf-8").splitlines()
     assert filetype == "nexort" and indent.startswith("NexortIndent(")
     for row, (line, words) in zip(json.loads(colours), by_line(PROGRAMS[name]), strict=False):
@@ -281,6 +284,14 @@ def test_the_extension_holds_together() -> None:
             header = re.match(r"\s*(def|optimizer|for|if|elif|else)\b", line)
             assert bool(deeper.match(line)) == (header is not None and line.partition("#")[0].rstrip().endswith(":"))
             assert bool(shallower.match(line)) == (header is not None and header[1] in ("elif", "else"))
+
+
+def test_the_extension_is_javascript() -> None:
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("there is no node")
+    for name in ("extension.js", "nothing.js"):
+        assert (run(node, "--check", name, folder=GRAMMAR / "vscode").returncode == 0) == (name == "extension.js")
 
 
 SNIPPETS: dict[str, Any] = json.loads((GRAMMAR / "vscode" / "snippets.json").read_text("utf-8"))
