@@ -34,7 +34,8 @@ Command = Literal[
 ]
 Dtype = Literal["float64", "float32"]
 _WITH_FILE = ("check", "core", "derive", "simulate", "verify", "classify")
-_NAMED = (*_WITH_FILE, "fmt", "explain", "repl", "lsp")
+_NAMED = (*_WITH_FILE, "fmt", "explain", "repl", "lsp", "help")
+_TAKES = {"explain": "one code", "repl": "no file", "lsp": "no file", "help": "one command"}
 ONLY_FOR = {
     "width": ("simulate",),
     "widths": ("verify",),
@@ -131,6 +132,10 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             return "explain", code
         case ["lsp"]:
             return "lsp", ""
+        case ["help"]:
+            return "help", ""
+        case ["help", word] if word in _NAMED:
+            return "help", word
         case [("check" | "core" | "derive" | "simulate" | "verify" | "classify") as command, file]:
             return command, file
         case ["fmt", file, *_]:
@@ -139,8 +144,8 @@ def _command(names: Sequence[str]) -> tuple[Command, str]:
             raise _bad(f"`nexort {command}` takes a file", f"nexort {command} program.nxt")
         case [file]:
             return "run", file
-        case [word, *_] if word in (*_WITH_FILE, "explain", "repl", "lsp"):
-            wanted = "one file" if word in _WITH_FILE else "no file" if word == "lsp" else "one code"
+        case [word, *_] if word in _NAMED:
+            wanted = "one file" if word in _WITH_FILE else _TAKES[word]
             raise _bad(f"`nexort {word}` takes {wanted}, found {' '.join(names[1:])}")
         case _:
             raise _bad(

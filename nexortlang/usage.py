@@ -27,6 +27,7 @@ _COMMANDS: dict[str, tuple[str, str]] = {
     "explain": ("explain [CODE]", "the lesson behind a diagnostic, or the list of all"),
     "repl": ("[repl]", "type a program line by line"),
     "lsp": ("lsp", "the language server, which editors start"),
+    "help": ("help [COMMAND]", "this, or what a command does and its options"),
 }
 _WITH_PROGRAM: tuple[str, ...] = ("run", "check", "core", "derive", "simulate", "verify", "classify", "repl")
 _READ_BY: dict[str, tuple[str, ...]] = {

@@ -110,8 +110,21 @@ def test_help_on_a_command_speaks_of_its_options(capsys: pytest.CaptureFixture[s
     assert options("derive") == everywhere | {"--set", "--max-steps", "--latex", "--output", "--steps", "--all"}
     assert options("fmt") | options("derive") | {"--tol", "--width", "--widths", "--plot", "--version"} < options()
     assert options("program.nxt") == options()
+    assert main(["help", "derive"]) == 0
+    page = capsys.readouterr().out
+    assert main(["derive", "--help"]) == 0 and capsys.readouterr().out == page
+    assert main(["help", "nosuch"]) == 2
+    assert main(["help"]) == 0 and "verify:" in capsys.readouterr().out
     assert main(["verify", "--help"]) == 0
     assert "verify:" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "wanted"), [("repl x", "no file"), ("lsp x", "no file"), ("explain a b", "one code")]
+)
+def test_too_many_words(capsys: pytest.CaptureFixture[str], words: str, wanted: str) -> None:
+    assert main(words.split()) == 2
+    assert f"takes {wanted}" in capsys.readouterr().err
 
 
 def test_a_lesson_fits_the_terminal(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

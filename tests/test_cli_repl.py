@@ -15,6 +15,7 @@ from prompt_toolkit.output import DummyOutput
 from nexortlang import driver
 from nexortlang.cli import main
 from nexortlang.driver import Request
+from nexortlang.repl.commands import COMMANDS
 from nexortlang.session import Session
 from nexortlang.source import Source
 
@@ -91,6 +92,14 @@ def test_help(typed, word: str) -> None:  # type: ignore[no-untyped-def]
         and out.endswith("=  1  (exact)\n")
     )
     assert err == ""
+
+
+def test_help_fits_the_terminal(typed, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    monkeypatch.setenv("COLUMNS", "40")
+    topics = ["", *COMMANDS, "tanh", "normal", "show", "for", "nx203"]
+    out, err = typed("".join(f":help {topic}\n" for topic in topics))
+    assert err == "" and "  width n\n      begins a program\n" in out
+    assert max(len(line) for line in out.splitlines() if not line.startswith("    ")) <= 40
 
 
 def test_lessons_at_the_prompt(typed) -> None:  # type: ignore[no-untyped-def]

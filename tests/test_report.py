@@ -220,7 +220,7 @@ def test_reports_fit_the_terminal_and_say_what_they_leave_out(
 ) -> None:
     value = np.random.default_rng(0).standard_normal(shape)
     paths = list(product(*map(range, loops)))
-    for answer in (estimate(value, 1e-3, "sampled"), normal(shape)):
+    for answer in (estimate(value, 1e-3, "sampled"), estimate(value), normal(shape)):
         lines = report(shown_of([(0, path, answer) for path in paths]), 0, width).splitlines()
         assert max(map(len, lines)) <= max(width, 60)
         assert all(len(line) <= width for line in lines[1:] if not line.endswith("."))

@@ -19,12 +19,13 @@ from nexortlang.session import Session
 _GENERAL = """\
 A statement runs when it is complete; a block ends with an empty line.
 An expression alone shows its limit, a vector its distribution.
-
-  width n                      begins a program
-  W[n, n] ~ normal(0, 1/n)     draws a matrix, x[n] ~ normal(0, 1) a vector
-  <x|y>  avg(x)                a number that has a limit
-
 """
+_BEGINNING = {
+    "width n": "begins a program",
+    "W[n, n] ~ normal(0, 1/n)": "draws a matrix",
+    "x[n] ~ normal(0, 1)": "draws a vector",
+    "<x|y>  avg(x)": "a number that has a limit",
+}
 _END = """
 explain NX203 tells more about a diagnostic, explain alone lists all of them.
 Ctrl-C gives up what is typed; Ctrl-D or quit leaves.
@@ -55,12 +56,13 @@ _MORE = {
 
 def general(summaries: Mapping[str, str], width: int) -> str:
     """How the prompt is used, and its commands."""
-    lines = [*_GENERAL.splitlines(), *_table(summaries, width), *_END.splitlines()]
+    tables = [*_table(_BEGINNING, width), "", *_table(summaries, width)]
+    lines = [*_GENERAL.splitlines(), "", *tables, *_END.splitlines()]
     return "".join(f"{part}\n" for line in lines for part in _within(line, width))
 
 
 def _table(summaries: Mapping[str, str], width: int) -> Iterator[str]:
-    """Commands beside what they do, or above it where there is little room."""
+    """What is typed beside what it does, or above it where there is little room."""
     wide = max(map(len, summaries)) + 2
     for how, what in summaries.items():
         first, *more = textwrap.wrap(what, width - wide - 2) if width - wide >= 30 else ["", what]
@@ -93,5 +95,5 @@ def topic(name: str, summaries: Mapping[str, str], session: Session, width: int)
 
 
 def _paragraph(title: str, text: str, width: int) -> str:
-    wrapped = textwrap.wrap(" ".join(text.split()), min(width, 80))
-    return "\n".join([title, *([""] if wrapped else []), *wrapped]) + "\n"
+    above, wrapped = (textwrap.wrap(" ".join(t.split()), min(width, 80)) for t in (title, text))
+    return "\n".join([*above, *([""] if wrapped else []), *wrapped]) + "\n"

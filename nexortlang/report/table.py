@@ -47,7 +47,7 @@ def table(rows: Axis, columns: Axis, cell: Callable[[int, int], str], width: int
 
 
 def _squeezed(columns: Sequence[list[str]], margin: Sequence[str], width: int) -> list[list[str]]:
-    """As many of the first columns of an elided table as leave room for the last one."""
+    """As many of the first columns of an elided table as leave room for the last one; the first one alone where there is none."""
     gap = [ELLIPSIS] * len(margin)
     room = width - sum(len(_GAP) + len(c[0]) for c in (gap, columns[-1])) - len(margin[0])
     first: list[list[str]] = []
@@ -56,7 +56,7 @@ def _squeezed(columns: Sequence[list[str]], margin: Sequence[str], width: int) -
         if first and room < 0:
             break
         first.append(column)
-    return [*first, gap, columns[-1]]
+    return [*first, gap, columns[-1]] if room >= 0 or len(first) > 1 else [*first, gap]
 
 
 def _blocks(columns: Sequence[list[str]], margin: Sequence[str], width: int) -> list[list[list[str]]]:
