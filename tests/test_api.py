@@ -212,6 +212,12 @@ def test_names() -> None:
     assert repr(nexortlang.run("a = 1\n")) == "nothing is shown"
 
 
+def test_a_distribution_is_short_at_a_prompt() -> None:
+    (d,) = nexortlang.run("width n\nx[n] ~ normal(0, 1)\nshow dist(tanh(x))\n")
+    assert d.distribution is not None and d.distribution.curve is not None
+    assert "quantiles={0.05: array(" in repr(d) and len(repr(d)) < 800
+
+
 def test_answers_are_arrays() -> None:
     one = nexortlang.run("show [1, 2] as a\n")["a"]
     assert np.array_equal(np.asarray(one), [1, 2]) and np.asarray(one, dtype=np.float32).dtype == np.float32

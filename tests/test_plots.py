@@ -149,6 +149,10 @@ def test_verify_draws_its_lines(tmp_path: Path) -> None:
     words = ["verify", FIRST, "--widths", "16,32,64", "--seeds", "3", "--quiet"]
     assert main([*words, "--plot", str(tmp_path / "v.png")]) in (0, 1)
     assert (tmp_path / "v.png").read_bytes().startswith(b"\x89PNG")
+    assert main([*words, "--plot", str(tmp_path / "v.svg")]) in (0, 1)
+    root = ElementTree.fromstring((tmp_path / "v.svg").read_text("utf-8"))
+    texts = {t.text for t in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"width n", "K", "dist(h2)", "slope n^(−1/2)", "bias of the mean"} <= texts
 
 
 @pytest.mark.parametrize("name", ["a.pdf", "a", "svg"])

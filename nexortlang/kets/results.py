@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -45,8 +45,8 @@ class Distribution:
     kurtosis: np.ndarray
     stderr: np.ndarray
     method: Method
-    curve: np.ndarray | None = None
-    curve_stderr: np.ndarray | None = None
+    curve: np.ndarray | None = field(default=None, repr=False)
+    curve_stderr: np.ndarray | None = field(default=None, repr=False)
     variance_stderr: np.ndarray | None = None
 
 

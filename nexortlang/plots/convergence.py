@@ -36,6 +36,7 @@ def draw(axes: Axes, shown: Sequence[Shown], c: Comparison) -> None:
     if first:
         start = float(np.exp(np.mean(np.log(first))))
         axes.plot(widths, start * (widths[0] / widths) ** 0.5, color="#444444", ls="--", lw=1, label="slope n^(−1/2)")
+    axes.plot([], [], color="#444444", ls=":", lw=1, label="bias of the mean")
     axes.set_xscale("log", base=2)
     axes.set_yscale("log")
     axes.set_xticks(widths, [f"{int(w)}" for w in widths])

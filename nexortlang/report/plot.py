@@ -59,7 +59,9 @@ def svg(shown: Sequence[Shown], c: Comparison, title: str) -> str:
         if k < _MOST_NAMED:
             name = s.name if c.agrees(x) else f"{s.name} ✗"
             body += _legend(k, f'stroke="{color}" stroke-width="2"', name)
-    body += _legend(min(len(shown), _MOST_NAMED), 'stroke="#444" stroke-dasharray="7 5"', "slope n^(−1/2)")
+    named = min(len(shown), _MOST_NAMED)
+    body += _legend(named, 'stroke="#444" stroke-dasharray="7 5"', "slope n^(−1/2)")
+    body += _legend(named + 1, 'stroke="#444" class="bias"', "bias of the mean")
     head = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDE} {_HIGH}" width="{_WIDE}" height="{_HIGH}">'
     ground = f'<style>{_STYLE}</style><rect width="{_WIDE}" height="{_HIGH}" fill="white"/>'
     return "\n".join([head, ground, *body, "</svg>"]) + "\n"
