@@ -44,7 +44,7 @@ SGD = "U -= 0.5 * grad(L, U)\nW -= 0.5/n * grad(L, W)\nv -= 0.5 * grad(L, v)"
 def adaptive(rule: str, rate: float, names: str = "UWv") -> str:
     lines = []
     for name in names:
-        power = "n^1.5" if name == "W" else "sqrt(n)"
+        power = "n^1.5" if name in "WV" else "sqrt(n)"
         lines.append(f"{name} -= {rate}/{power} * {rule.replace('G', f'sqrt(n) * grad(L, {name})')}")
     return "\n".join(lines)
 
@@ -260,10 +260,11 @@ def test_a_step_costs_as_much_late_as_early() -> None:
 
 def test_matrices_meet_the_same_kets_in_every_step() -> None:
     """Error signals stay in front of the backward pass, so that its leading part is one value for all steps, not W.T @ (chi_t * x)."""
-    text = TWO_LAYERS.replace("PHI", "tanh") + "from optim import adam_inside\n"
+    text = NETWORK + "V[n, n] ~ normal(0, 1/n)\ndef net(X) = sqrt(n) * <v|tanh(V @ tanh(W @ tanh(U @ X.T)))>\n"
+    text += "from optim import adam_inside\n"
     counts = []
     for count in (2, 5):
-        p = program(text + steps(count, adaptive("adam_inside(G)", 0.1), CENTRED))
+        p = program(text + steps(count, adaptive("adam_inside(G)", 0.1, "UWVv"), CENTRED))
         limit = plan([p.limit_of(s.value) for s in p.shows])
         counts.append(sum(isinstance(v, MatMul) for v in limit.order))
     assert counts[0] == counts[1]
