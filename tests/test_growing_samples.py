@@ -127,6 +127,19 @@ def test_steps_of_adam_one_by_one(executed: Step) -> None:
     assert each[0] > 0 and each[2] <= 1.25 * each[0], each
 
 
+def test_groups_of_pairs_go_on_until_all_pairs_are_needed(executed: Step) -> None:
+    """Whole averages meet pairs in groups; what was stored of those serves no average that keeps a slot, which starts over and is right."""
+    session = Session(Request(samples=128, tol=1.0))
+    pairs = "width n\nx[n] ~ normal(0, 1)\nz[n] ~ normal(0, 1)\np[i, j] = tanh(x[i] + x[j] + z[i] * z[j])\n"
+    row = "h[i] = avg[j](abs(p[i, j]))\nshow <h|h>\n"
+    ask(session, pairs + "show avg[i, j](abs(p[i, j]))\nshow avg[i, j](p[i, j]^2)\n")
+    spent(executed)
+    ask(session, "show avg[i, j](cos(p[i, j]))\n")
+    assert spent(executed) == 16 * 2  # copies
+    (found,), (fresh,) = ask(session, row), ask(Session(Request(samples=128, tol=1.0)), pairs + row)
+    assert np.array_equal(numbers(found), numbers(fresh))
+
+
 def test_random_scalars_go_on(executed: Step) -> None:
     session = Session(Request(samples=64, tol=1.0))
     ask(

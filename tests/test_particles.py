@@ -14,7 +14,7 @@ from nexortlang.core.program import InitVector, Matrix, Value, Width
 from nexortlang.diagnostics.model import NexortError
 from nexortlang.kets.particles import replicates
 from nexortlang.kets.particles.innovations import Operator, Space
-from nexortlang.kets.particles.plan import plan
+from nexortlang.kets.particles.plan import group_size, is_dense, plan
 from nexortlang.kets.particles.replicates import Kind, Target
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.kets.results import Distribution, Estimate, Options
@@ -253,8 +253,39 @@ def test_finite_axes_in_pairs() -> None:
     b = Builder()
     x = normal(b, 3)
     product = b.einsum("a,a->", x, b.rename(x, {0: 1}))
-    square, outer = answer(b, b.avg(b.mul(product, product), (0, 1)), b.avg(b.mul(x, b.rename(x, {0: 1})), (0, 1)))
-    assert near(square, 3.0) and np.allclose(outer.value, 0.0, atol=1e-12)
+    square, row = answer(
+        b, b.avg(b.mul(product, product), (0, 1)), b.avg(b.avg(b.mul(x, b.rename(x, {0: 1})), (1,)), (0,))
+    )
+    assert near(square, 3.0) and np.allclose(row.value, 0.0, atol=1e-12)
+
+
+def test_pairs_meet_in_groups_where_both_are_averaged_out() -> None:
+    """The numbers are those of all pairs of each group, from two systems, stored or not; with a slot that stays, of all pairs."""
+    b = Builder()
+    x = normal(b, 2)
+    gap = b.map("abs", b.map("sub", x, b.rename(x, {0: 1})))
+    deep = b.map("exp", b.map("neg", b.map("sqrt", gap)))
+    wanted = [x, b.avg(gap, (0, 1)), b.avg(b.mul(deep, x), (0, 1)), b.avg(b.mul(deep, b.rename(x, {0: 1})), (0, 1))]
+    for values in (wanted, [*wanted, b.avg(gap, (1,))]):
+        p = plan(values)
+        assert any(not is_dense(v.type) for v in p.order) and p.grouped == (len(values) == len(wanted))
+        systems = [System(p, 96, np.empty((0, 1)), s) for s in np.random.SeedSequence(0).spawn(p.copies)]
+        run_together(p, systems)
+        group = 32 if p.grouped else 96
+        for k, system in enumerate(systems):
+            one, other = (s.values[x.id].reshape(-1, group, 2) for s in (system, systems[1 - k]))
+            gaps = np.abs(one[:, :, None] - other[:, None])
+            weight = np.exp(-np.sqrt(gaps))
+            found = [system.values[v.id][0] for v in values[1:4]]
+            truths = gaps, weight * one[:, :, None], weight * other[:, None]
+            assert all(np.allclose(f, t.mean(axis=(0, 1, 2)), rtol=1e-12) for f, t in zip(found, truths, strict=True))
+
+
+def test_groups_divide_the_particles() -> None:
+    b = Builder()
+    x = normal(b)
+    p = plan([b.avg(b.map("max", x, b.rename(x, {0: 1})), (0, 1))])
+    assert [group_size(p, count) for count in (20, 1024, 1000, 97)] == [20, 32, 40, 97]
 
 
 def test_batch_normalisation() -> None:
@@ -423,8 +454,11 @@ def test_truth_is_within_two_standard_errors() -> None:
     ]
     hits = 0
     for seed in range(30):
-        for estimate, (_, truth) in zip(answer(b, *(v for v, _ in cases), seed=seed, samples=256), cases, strict=True):
-            hits += near(estimate, truth, 2.0)
+        for part in (cases[:1], cases[1:]):  # pairs in groups, and all of them
+            for estimate, (_, truth) in zip(
+                answer(b, *(v for v, _ in part), seed=seed, samples=256), part, strict=True
+            ):
+                hits += near(estimate, truth, 2.0)
     assert hits >= 0.86 * 30 * len(cases), hits
 
 

@@ -32,6 +32,14 @@ from nexortlang.core.program import (
     operands,
 )
 
+GROUP = 32
+"""How many particles meet each other in pairs where only averages over both are asked for.
+
+The variance of such an average is about a/N + b/(N · GROUP), the second part from functions of both that are orthogonal to those of either, so that many particles with few partners
+serve better than few with many. Measured in the tangent regime with Adam, spread of one randomisation and seconds: four hidden tanh layers, 3 samples, N = 4 096: 8.5e-4 in 0.07 with
+32 partners, the same in 2.8 with all 4 096; N = 16 384, exact kernels: 2.0e-4, 1.8e-4, 1.6e-4, 1.6e-4 with 8, 16, 32, 64.
+"""
+
 
 def live_operands(v: Value) -> tuple[Value, ...]:
     """The operands whose limit enters v's."""
@@ -52,7 +60,8 @@ def is_drawn(v: Value) -> bool:
 class Plan:
     """`steps`: the values to evaluate and store, those of a step together. `last_use`: what is no longer read after a value has been evaluated. `random`: ids of values that are
     random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many independent systems the averages over several
-    slots of one width need. `nested`: ids of lazy values that contain averages. `cost`: entrywise operations for each particle, and for each pair.
+    slots of one width need. `nested`: ids of lazy values that contain averages.
+    `grouped`: whether pairs are averaged out only whole, over both slots, so that not all of them need be met (`group_size`). `cost`: entrywise operations for each particle, and for each pair.
     """
 
     steps: tuple[tuple[Value, ...], ...]
@@ -61,6 +70,7 @@ class Plan:
     scenario: bool
     copies: int
     nested: frozenset[int]
+    grouped: bool
     cost: tuple[float, float]
 
     @property
@@ -161,6 +171,7 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True, held: Set[int] = fro
         scenario=not inside.isdisjoint(v.id for v in wanted),
         copies=_copies([v for v in whole if is_dense(v.type)], nested),
         nested=frozenset(nested),
+        grouped=_only_whole(whole, nested),
         cost=_cost(order, held),
     )
 
@@ -276,9 +287,23 @@ def _copies(order: Sequence[Value], nested: set[int]) -> int:
     return max((max(together(v).values()) for v in order if isinstance(v, Avg) and not is_dense(v.x.type)), default=1)
 
 
+def _only_whole(whole: Sequence[Value], nested: set[int]) -> bool:
+    """Whether all averages over several slots are of functions of pairs, over both slots."""
+    averages = [v for v in whole if isinstance(v, Avg) and not is_dense(v.x.type)]
+    return all(len(v.slots) == len(v.x.type.slots) == 2 and v.x.id not in nested for v in averages)
+
+
+def group_size(p: Plan, count: int) -> int:
+    """How many of `count` particles meet each other in pairs: all, or the least divisor of their number from GROUP on."""
+    if not p.grouped or count < GROUP:
+        return count
+    return next(size for size in range(GROUP, count + 1) if count % size == 0)
+
+
 def stored_numbers(p: Plan, count: int) -> int:
     """How many float64 numbers a run with `count` particles holds at once, at most."""
-    size = {v.id: prod(v.type.shape) * count ** len(v.type.axes) for v in p.order}
+    lengths = 1, count, count * group_size(p, count)
+    size = {v.id: prod(v.type.shape) * lengths[len(v.type.axes)] for v in p.order}
     now = most = 0
     for step in p.steps:
         now += sum(size[v.id] for v in step)
@@ -291,7 +316,7 @@ def stored_numbers(p: Plan, count: int) -> int:
 def work(p: Plan, count: int, directions: int = 0) -> float:
     """About how many elementary operations a run with `count` particles takes; `directions`: that its matrices have met before."""
     dense, pairs = p.cost
-    total = 5.0 * dense * count + 5.0 * pairs * count**2
+    total = 5.0 * dense * count + 5.0 * pairs * count * group_size(p, count)
     rank = 8.0 + directions
     for v in p.order:
         size = prod(v.type.shape)

@@ -17,7 +17,7 @@ from nexortlang.entrywise.special import normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles import sobol
 from nexortlang.kets.particles.innovations import CROWDED, Space
-from nexortlang.kets.particles.plan import Plan, is_drawn
+from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.settings import available_memory
 
@@ -45,6 +45,8 @@ class Randomisation:
         none = np.empty((0, 1))
         self._systems = [[System(plan, key.size, none, own) for own in s.spawn(plan.copies)] for s in seeds]
         self._size = key.size
+        self._group = group_size(plan, key.size)
+        self._holds_pairs = False
         self.copies = plan.copies
         self.held: frozenset[int] = frozenset()
         """Ids of the values that are there."""
@@ -63,6 +65,8 @@ class Randomisation:
         """Whether `rest`, all that is missing of a whole plan, may be added: with room for its directions and draws as in a run of the whole plan alone."""
         if self.copies < whole.copies or not self._chance.has_room(chance_size(rest)):
             return False
+        if self._holds_pairs and self._group != group_size(whole, self._size):
+            return False
         fresh, used = whole.columns(), self._systems[0][0].directions
         return all(
             used.get(name, 1) + more - 1 <= max(CROWDED * self._size, fresh[name])
@@ -71,6 +75,8 @@ class Randomisation:
 
     def run(self, plan: Plan, engine: Engine) -> None:
         """Evaluate a plan whose operands are there."""
+        self._group = group_size(plan, self._size)
+        self._holds_pairs = self._holds_pairs or any(not is_dense(v.type) for v in plan.order)
         chance = self._chance.more(chance_size(plan))
         for k, systems in enumerate(self._systems):
             for system in systems:

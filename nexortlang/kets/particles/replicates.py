@@ -27,7 +27,7 @@ import numpy as np
 
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
-from nexortlang.kets.particles.plan import Plan, need_scenarios, plan, stored_numbers, work
+from nexortlang.kets.particles.plan import Plan, group_size, need_scenarios, plan, stored_numbers, work
 from nexortlang.kets.particles.randomisation import DRAWS, Kept, Key, Randomisation, chance_size
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
 from nexortlang.settings import available_memory
@@ -321,7 +321,7 @@ class _Sampler:
             randomisation = Randomisation(key, p)
         else:
             p = self._growing_plan(key.size, randomisation.held)
-        pairs = self._runs * randomisation.copies * p.cost[1] * key.size**2
+        pairs = self._runs * randomisation.copies * p.cost[1] * key.size * group_size(p, key.size)
         randomisation.run(p, "numba" if pairs > COMPILE_FROM else "numpy")
         if keeps:
             known[key] = randomisation

@@ -30,7 +30,7 @@ from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
 from nexortlang.kets.particles.innovations import Operator, Rows, Space, operator, project_out, tight_frame
-from nexortlang.kets.particles.plan import Plan, is_dense, is_drawn, vanishes
+from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, vanishes
 from nexortlang.kets.particles.tuples import average, pair_arrays
 
 
@@ -43,6 +43,7 @@ class System:
         self.engine = engine
         self._plan = plan
         self._count = count
+        self._group = group_size(plan, count)
         self._seed = seed
         self._rng = np.random.default_rng(seed.spawn(1)[0])
         self._spaces: dict[Width, Space] = {}
@@ -64,6 +65,12 @@ class System:
     def follow(self, plan: Plan, chance: np.ndarray, engine: Engine) -> None:
         """What to evaluate next, on the same particles: a plan whose operands are held, with fresh draws for its random scalars."""
         self._plan, self._chance, self._chance_used, self.engine = plan, chance, 0, engine
+        self._group = group_size(plan, self._count)
+
+    @property
+    def _grid(self) -> tuple[int, int, int]:
+        """The first axes of a function of pairs: groups, and the particles of each twice."""
+        return self._count // self._group, self._group, self._group
 
     @property
     def directions(self) -> dict[str, int]:
@@ -81,8 +88,8 @@ class System:
     def step(self, values: Sequence[Value], copies: Sequence[System]) -> None:
         """Evaluate the next values; `copies` are this system and those that stand for independent copies of it, all at the same place."""
         if not is_dense(values[0].type):
-            arrays = [self._pair_array((self._count, self._count, *v.type.shape)) for v in values]
-            pair_arrays(values, copies, self._count, arrays)
+            arrays = [self._pair_array((*self._grid, *v.type.shape)) for v in values]
+            pair_arrays(values, copies, arrays)
             self.values.update((v.id, array) for v, array in zip(values, arrays, strict=True))
             return
         (v,) = values
@@ -95,7 +102,7 @@ class System:
         """Free what is not read after v. Arrays of pairs are kept for the next step: the memory of new ones would have to be mapped first."""
         for i in self._plan.last_use.get(v.id, ()):
             array = self.values.pop(i)
-            if array.shape[:2] == (self._count, self._count) and array.base is None:
+            if array.shape[:3] == self._grid and array.base is None:
                 self._spare.setdefault(array.shape, []).append(array)
 
     def release(self) -> None:
@@ -127,7 +134,7 @@ class System:
             case Inner(spec=spec, x=x, y=y):
                 return inner(spec, self.fetch(x), self.fetch(y))
             case Avg(x=x) if len(x.type.axes) > 1:
-                return average(v, copies, self._count, x.id in self._plan.nested, self._rng)
+                return average(v, copies, self._count, self._group, x.id in self._plan.nested, self._rng)
             case Avg(x=x):
                 return self.fetch(x).mean(axis=0, keepdims=True)
             case Fluctuation():

@@ -1,8 +1,8 @@
 """OuterNonlin on particles: averages of functions of pairs and tuples of particles, without ever storing such a function whole.
 
 In: an Avg whose operand extends over several slots, and the systems that stand for independent copies. Out: the average as a stored value.
-Guarantees: each slot of one width is taken from another system, so copies are independent, exactly. Pairs are all used; of
-longer tuples as many as there are pairs.
+Guarantees: each slot of one width is taken from another system, so copies are independent, exactly. Pairs are all used, or all
+within groups of particles where the plan says that this is enough (`plan.GROUP`); of longer tuples as many as there are pairs.
 
 Copies within one system are no good: points that are spread evenly repel each other. A mean of |x_i − x_j| over i ≠ j is then too large by nearly 1/N of
 itself, ten standard errors where the points are good, and with i = j it is too small where they are not.
@@ -41,17 +41,19 @@ class Copy(Protocol):
         ...
 
     def holds(self, v: Value) -> bool:
-        """Whether a function of pairs is stored: (N, N, *shape), its second slot's particles the next system's if of the same width."""
+        """Whether a function of pairs is stored: (groups, group, group, *shape), its second slot's particles the next system's if of the same width."""
         ...
 
 
-def average(v: Avg, copies: Sequence[Copy], count: int, nested: bool, rng: np.random.Generator) -> np.ndarray:
+def average(
+    v: Avg, copies: Sequence[Copy], count: int, group: int, nested: bool, rng: np.random.Generator
+) -> np.ndarray:
     """The average over slots, as (N, *shape) or, of all slots, (1, *shape). What v keeps, and scalars, are the first system's.
 
-    `nested` says that averages stand inside which are themselves functions of several particles.
+    `group`: how many particles meet each other in pairs. `nested` says that averages stand inside which are themselves functions of several particles.
     """
     if len(v.x.type.slots) == 2 and not nested:
-        return _all_pairs(v, copies, count)
+        return _pairs(v, copies, count, group)
     return _tuples(v, copies, count, rng)
 
 
@@ -70,19 +72,20 @@ def _kept_first(v: Avg) -> list[tuple[int, Width]]:
     return sorted(v.x.type.axes, key=lambda axis: axis[0] in v.slots)
 
 
-def pair_arrays(vs: Sequence[Value], copies: Sequence[Copy], count: int, arrays: Sequence[np.ndarray]) -> None:
-    """Functions of pairs of one type on all pairs, written to the arrays (N, N, *shape), to be stored."""
+def pair_arrays(vs: Sequence[Value], copies: Sequence[Copy], arrays: Sequence[np.ndarray]) -> None:
+    """Functions of pairs of one type on all pairs of each group, written to the arrays (groups, group, group, *shape), to be stored."""
     first, second = vs[0].type.slots
     owner = owners(vs[0].type.axes)
+    groups, group = arrays[0].shape[:2]
     roots, leaves = _fused([(v, ((first, first), (second, second))) for v in vs], copies[0])
-    for here in _blocks(count, count * prod(vs[0].type.shape), PAIR_BLOCK):
-        evaluation = GridEvaluation(copies, owner, first, second, here)
+    for here in _blocks(groups, group, group * prod(vs[0].type.shape), PAIR_BLOCK):
+        evaluation = GridEvaluation(copies, owner, first, second, group, here)
         inputs = evaluation.leaves(leaves, len(vs[0].type.shape))
         evaluate_into(roots, inputs, [array[here] for array in arrays], copies[0].engine)
 
 
-def _all_pairs(v: Avg, copies: Sequence[Copy], count: int) -> np.ndarray:
-    """Row means of a particles × particles array, a block of rows at a time. Factors that are functions of one particle are taken out first."""
+def _pairs(v: Avg, copies: Sequence[Copy], count: int, group: int) -> np.ndarray:
+    """Row means of particles × particles arrays, one for each group, a block of rows at a time. Factors that are functions of one particle are taken out first."""
     axes = _kept_first(v)
     owner = owners(axes)
     (row, _), (column, _) = axes
@@ -90,16 +93,17 @@ def _all_pairs(v: Avg, copies: Sequence[Copy], count: int) -> np.ndarray:
     rank = len(v.type.shape)
     weights = [align(copies[owner[column]].fetch(a), 1, rank) for a in of_column]
     weight = np.broadcast_to(math.prod(weights), (count, *np.broadcast_shapes(*(w.shape[1:] for w in weights))))
-    flat = np.ascontiguousarray(weight.reshape(count, -1))
+    flat = np.ascontiguousarray(weight.reshape(count // group, group, -1))
     parts = []
     whole = copies[0].holds(inside)
-    for here in _blocks(count, 1 if whole else count * prod(inside.type.shape)):
-        values = GridEvaluation(copies, owner, row, column, here).value(inside, {})
-        values = np.broadcast_to(values, (here.stop - here.start, count, *inside.type.shape))
+    for here in _blocks(count // group, group, 1 if whole else group * prod(inside.type.shape)):
+        values = GridEvaluation(copies, owner, row, column, group, here).value(inside, {})
+        lead = *(part.stop - part.start for part in here), group
+        values = np.broadcast_to(values, (*lead, *inside.type.shape))
         if of_column:
-            means = (values.reshape(-1, count) @ flat / count).reshape(-1, *weight.shape[1:])
+            means = (values.reshape(lead) @ flat[here[0]] / group).reshape(-1, *weight.shape[1:])
         else:
-            means = align(values.mean(axis=1), 1, rank)
+            means = align(values.mean(axis=2).reshape(-1, *inside.type.shape), 1, rank)
         parts.append(means)
     outside = [align(copies[0].fetch(a), 1, rank) for a in of_row]
     rows = np.asarray(math.prod(outside, start=np.concatenate(parts)))
@@ -128,11 +132,17 @@ def _factors(x: Value, column: int, stored: Copy) -> tuple[Value, list[Value], l
     return inside[0], of_row, of_column
 
 
-def _blocks(count: int, row_size: int, block: int = BLOCK) -> Iterator[slice]:
-    """Stretches of rows that fit a block."""
-    step = max(1, block // max(1, row_size))
-    for start in range(0, count, step):
-        yield slice(start, min(count, start + step))
+_Part: TypeAlias = tuple[slice, slice]
+"""Some groups, and some rows of each."""
+
+
+def _blocks(groups: int, group: int, row_size: int, block: int = BLOCK) -> Iterator[_Part]:
+    """Stretches of groups, or of rows of one group, that fit a block."""
+    rows = max(1, block // max(1, row_size))
+    step = max(1, rows // group)
+    for first in range(0, groups, step):
+        for start in range(0, group, rows):
+            yield slice(first, min(groups, first + step)), slice(start, min(group, start + rows))
 
 
 _Node: TypeAlias = tuple[Value | None, tuple[tuple[int, int], ...]]
@@ -227,22 +237,28 @@ class Evaluation(ABC):
 
 
 class GridEvaluation(Evaluation):
-    """On pairs: some particles of the row's slot with all of the column's."""
+    """On pairs of particles of one group, in several groups: some of the row's slot with all of the column's."""
 
-    def __init__(self, copies: Sequence[Copy], owner: dict[int, int], row: int, column: int, here: slice) -> None:
-        super().__init__(copies, owner, lead=2)
+    def __init__(
+        self, copies: Sequence[Copy], owner: dict[int, int], row: int, column: int, group: int, here: _Part
+    ) -> None:
+        super().__init__(copies, owner, lead=3)
         self._row = row
         self._column = column
-        self._here = here
+        self._group = group
+        self._groups, self._rows = here
 
     def _scalar(self, array: np.ndarray) -> np.ndarray:
-        return array[None]
+        return array[None, None]
 
     def _take(self, array: np.ndarray, slot: int) -> np.ndarray:
-        return array[self._here, None] if slot == self._row else array[None]
+        grouped = array.reshape(-1, self._group, *array.shape[1:])[self._groups]
+        return grouped[:, self._rows, None] if slot == self._row else grouped[:, None]
 
     def _take_pairs(self, array: np.ndarray, first: int, second: int) -> np.ndarray:
-        return array[self._here] if first == self._row else array[:, self._here].swapaxes(0, 1)
+        return (
+            array[self._groups, self._rows] if first == self._row else array[self._groups, :, self._rows].swapaxes(1, 2)
+        )
 
 
 class TupleEvaluation(Evaluation):
