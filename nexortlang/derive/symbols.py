@@ -2,8 +2,9 @@
 
 The core has numbers where the source has names: −0.05 for −lr/2. In: a way to elaborate the source with other values for its consts. Out: a
 program in which numbers that equal by chance are told apart, and a term for every number that depends on a const.
-How: the source is elaborated twice with its consts moved a little, each by an amount of its own; what moves with them, and how, says where
-it comes from. Guarantees: a term is kept only if it gives the number both times to rounding; where any number remains unexplained there are no terms.
+How: the source is elaborated again with its consts moved a little, each by an amount of its own; what moves with them, and how, says where
+it comes from. Guarantees: a term is kept only if moving it back gives a number of the program to rounding; where any number remains unexplained there are no
+terms.
 """
 
 from __future__ import annotations
@@ -26,14 +27,13 @@ from nexortlang.core.program import (
     Matrix,
     Program,
     Value,
-    operands,
 )
 from nexortlang.derive.algebra import add, mul, neg, power
 from nexortlang.derive.terms import ONE, Label, Num, Sym, Term
 
 Elaborate = Callable[[Mapping[str, np.ndarray]], Program | None]
 
-_MOVES = (1e-3, 1.7e-3)
+_MOVE = 1e-3
 _SAME = 1e-11
 _EXPONENTS = (1.0, -1.0, 2.0, -2.0, 0.5, -0.5)
 _MOST_CONSTS = 8
@@ -64,28 +64,53 @@ def symbolic(program: Program, consts: Mapping[str, np.ndarray], elaborate: Elab
 
 
 def _compared(program: Program, values: Mapping[str, float], elaborate: Elaborate) -> Symbolic | None:
-    moved = [{n: v * (1.0 + size * (1.0 + 0.37 * k * k)) for k, (n, v) in enumerate(values.items())} for size in _MOVES]
-    first, second = (elaborate({n: np.array(v) for n, v in m.items()}) for m in moved)
-    if first is None or second is None:
+    moves = {n: v * (1.0 + _MOVE * (1.0 + 0.37 * k * k)) for k, (n, v) in enumerate(values.items())}
+    moved = elaborate({n: np.array(v) for n, v in moves.items()})
+    if moved is None or len(moved.shows) != len(program.shows):
         return None
-    first, second = at_limits(first), at_limits(second)
-    if not _is_alike(first, second) or len(first.shows) != len(program.shows):
+    moved = at_limits(moved)
+    origins = _origins(program, moved, values, moves)
+    if origins is None:
         return None
-    arrays: dict[object, np.ndarray] = {}
+    arrays = {key: array for key, (array, _) in origins.items()}
     terms: dict[object, Term] = {}
     used: dict[str, float] = {}
-    for key, a, b in _numbers(first, second):
-        if np.array_equal(a, b):
-            continue
-        form = next((f for f in _forms(list(values)) if f.explains(a, b, *moved)), None)
-        if form is None:
-            return None
-        arrays[key] = a * (form.at(values) / form.at(moved[0]))
-        if (a == a.reshape(-1)[0]).all():
-            terms[key] = mul(Num(float(a.reshape(-1)[0] / form.at(moved[0]))), form.term())
+    for key, (array, form) in origins.items():
+        if (array == array.reshape(-1)[0]).all():
+            terms[key] = mul(Num(float(array.reshape(-1)[0] / form.at(values))), form.term())
             used |= {n: values[n] for n in form.names}
-    restored, matrices = _with_arrays(first, arrays)
+    restored, matrices = _with_arrays(moved, arrays)
     return Symbolic(restored, {matrices.get(k, k): t for k, t in terms.items()}, used)  # type: ignore[call-overload]
+
+
+def _origins(
+    program: Program, moved: Program, values: Mapping[str, float], moves: Mapping[str, float]
+) -> Mapping[object, tuple[np.ndarray, _Form]] | None:
+    """What each number that has moved was, and its form: the simplest that takes it back to a number of the program. None if one has none."""
+    known: dict[tuple[int, ...], list[np.ndarray]] = {}
+    for _, a in _numbers(program):
+        known.setdefault(a.shape, []).append(a)
+    stacks = {shape: np.stack(arrays) for shape, arrays in known.items()}
+    factors = [(form, form.at(values) / form.at(moves)) for form in _forms(list(values)) if form.at(moves)]
+    origins: dict[object, tuple[np.ndarray, _Form]] = {}
+    for key, a in _numbers(moved):
+        if _nearest(stacks, a, 0.0) is not None:
+            continue
+        back = ((_nearest(stacks, a * factor, _SAME), form) for form, factor in factors if np.isfinite(factor))
+        origin = next(((array, form) for array, form in back if array is not None), None)
+        if origin is None:
+            return None
+        origins[key] = origin
+    return origins
+
+
+def _nearest(stacks: Mapping[tuple[int, ...], np.ndarray], a: np.ndarray, tolerance: float) -> np.ndarray | None:
+    """An array of these that a is, to a relative tolerance."""
+    stack = stacks.get(a.shape)
+    if stack is None or not a.size:
+        return a if not a.size else None
+    is_near = (np.abs(stack - a) <= tolerance * np.abs(a)).reshape(len(stack), -1).all(axis=1)
+    return np.asarray(stack[int(np.argmax(is_near))]) if is_near.any() else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,13 +134,6 @@ class _Form:
             name, k = self.complement
             result *= 1.0 - values[name] ** k
         return result
-
-    def explains(self, a: np.ndarray, b: np.ndarray, first: Mapping[str, float], second: Mapping[str, float]) -> bool:
-        """Whether a and b are one array times the form's values."""
-        x, y = self.at(first), self.at(second)
-        if not x or not y or not np.isfinite(x + y):
-            return False
-        return bool((np.abs(a / x - b / y) <= _SAME * np.abs(a / x)).all())
 
     def term(self) -> Term:
         factors = [power(Sym(Label(name)), Num(e)) for name, e in self.powers]
@@ -146,27 +164,16 @@ def at_limits(program: Program) -> Program:
     )
 
 
-def _is_alike(a: Program, b: Program) -> bool:
-    """Whether two programs differ in numbers only."""
-    return len(a.values) == len(b.values) and all(
-        type(v) is type(w)
-        and v.type == w.type
-        and [x.id for x in operands(v)] == [x.id for x in operands(w)]
-        and getattr(v, "op", "") == getattr(w, "op", "")
-        for v, w in zip(a.values, b.values, strict=True)
-    )
-
-
-def _numbers(a: Program, b: Program) -> Iterator[tuple[object, np.ndarray, np.ndarray]]:
-    """The numbers of both programs, by what they belong to in the first."""
-    for v, w in zip(a.values, b.values, strict=True):
-        if isinstance(v, Const) and isinstance(w, Const):
-            yield v.id, v.array, w.array
-        elif isinstance(v, InitVector | InitScalar) and isinstance(w, InitVector | InitScalar):
-            yield (v.id, "mean"), v.mean, w.mean
-            yield (v.id, "variance"), v.variance, w.variance
-    for m, k in zip(a.matrices, b.matrices, strict=True):
-        yield m, m.variance, k.variance
+def _numbers(program: Program) -> Iterator[tuple[object, np.ndarray]]:
+    """The numbers of a program, by what they belong to."""
+    for v in program.values:
+        if isinstance(v, Const):
+            yield v.id, v.array
+        elif isinstance(v, InitVector | InitScalar):
+            yield (v.id, "mean"), v.mean
+            yield (v.id, "variance"), v.variance
+    for m in program.matrices:
+        yield m, m.variance
 
 
 def _with_arrays(program: Program, arrays: Mapping[object, np.ndarray]) -> tuple[Program, Mapping[Matrix, Matrix]]:
