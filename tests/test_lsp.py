@@ -45,6 +45,14 @@ async def client(started: Client, tmp_path_factory: pytest.TempPathFactory) -> A
     await started.leave()
 
 
+@pytest_lsp.fixture(config=server(), params=["visual-studio-code@v1.65", "neovim@v0.6", "neovim@v0.11", "emacs@v29"])
+async def editor(started: Client, tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Editors with the capabilities that they say they have."""
+    await started.enter(tmp_path, pytest_lsp.client_capabilities(request.param))
+    yield
+    await started.leave()
+
+
 @pytest_lsp.fixture(config=server("--stdio"))
 async def plain_client(started: Client, tmp_path: Path) -> AsyncIterator[None]:
     """An editor that shows no Markdown and counts bytes."""
@@ -260,6 +268,21 @@ async def test_files_that_change_on_the_disk(client: Client) -> None:
 
 
 # ---------------------------------------------------------------------------- the server
+
+
+@pytest.mark.asyncio
+async def test_editors_are_served_what_they_can_show(editor: Client) -> None:
+    editor.open("p.nxt", WRONG)
+    (mistake,) = await editor.published("p.nxt")
+    assert mistake.code == "NX101"
+    editor.change("p.nxt", PROGRAM, 2)
+    assert await editor.published("p.nxt", 2) == []
+    found = await editor.text_document_completion_async(types.CompletionParams(*editor.at("p.nxt", 7, 4)))
+    assert {"W", "ξ", "tanh"} <= {item.label for item in found.items}
+    hover = await editor.text_document_hover_async(types.HoverParams(*editor.at("p.nxt", 7, 0)))
+    assert "h: vector(n)" in hover.contents.value
+    watch = editor.capabilities.workspace.did_change_watched_files
+    assert len(editor.registrations) == bool(watch and watch.dynamic_registration)
 
 
 @pytest.mark.asyncio
