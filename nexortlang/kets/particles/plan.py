@@ -11,7 +11,7 @@ added to a matrix so far, its moments) are stored too, where memory allows: else
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from math import prod
 
@@ -31,6 +31,7 @@ from nexortlang.core.program import (
     Width,
     operands,
 )
+from nexortlang.kets.particles.stacks import Fed, find_stacks
 
 GROUP = 32
 """How many particles meet each other in pairs where only averages over both are asked for.
@@ -62,6 +63,7 @@ class Plan:
     random in the limit. `scenario`: whether a random value enters a vector. `copies`: how many independent systems the averages over several
     slots of one width need. `nested`: ids of lazy values that contain averages.
     `grouped`: whether pairs are averaged out only whole, over both slots, so that not all of them need be met (`group_size`). `cost`: entrywise operations for each particle, and for each pair.
+    `stacks`: joined vectors kept by their coordinates, and which matrix's.
     """
 
     steps: tuple[tuple[Value, ...], ...]
@@ -72,6 +74,7 @@ class Plan:
     nested: frozenset[int]
     grouped: bool
     cost: tuple[float, float]
+    stacks: dict[int, Fed]
 
     @property
     def order(self) -> tuple[Value, ...]:
@@ -163,6 +166,7 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True, held: Set[int] = fro
     steps = _steps(reached, pairs, held)
     order = [v for step in steps for v in step]
     last_use = _last_use(order, held, nested)
+    stacks = {} if keep else find_stacks(reached, {v.id for v in wanted} | held)
     kept: Set[int] = {v.id for v in wanted} | (_kept(whole, order, held) if keep else set())
     return Plan(
         steps=steps,
@@ -172,7 +176,8 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True, held: Set[int] = fro
         copies=_copies([v for v in whole if is_dense(v.type)], nested),
         nested=frozenset(nested),
         grouped=_only_whole(whole, nested),
-        cost=_cost(order, held),
+        cost=_cost(order, held, stacks),
+        stacks=stacks,
     )
 
 
@@ -247,13 +252,13 @@ def _below(v: Value, stored: Set[int]) -> list[Value]:
     return list(found.values())
 
 
-def _cost(order: Sequence[Value], held: Set[int]) -> tuple[float, float]:
+def _cost(order: Sequence[Value], held: Set[int], stacks: Mapping[int, Fed]) -> tuple[float, float]:
     """Numbers computed for each particle and for each pair (products with a basis counted by `work`)."""
     stored = held | {v.id for v in order}
     dense = pairs = 0.0
     for v in order:
         size = prod(v.type.shape)
-        if v.type.axes:
+        if v.type.axes and v.id not in stacks:
             dense += size
         if not is_dense(v.type):
             pairs += size
@@ -303,12 +308,12 @@ def group_size(p: Plan, count: int) -> int:
 def stored_numbers(p: Plan, count: int) -> int:
     """How many float64 numbers a run with `count` particles holds at once, at most."""
     lengths = 1, count, count * group_size(p, count)
-    size = {v.id: prod(v.type.shape) * lengths[len(v.type.axes)] for v in p.order}
+    size = {v.id: prod(v.type.shape) * lengths[len(v.type.axes)] for v in p.order if v.id not in p.stacks}
     now = most = 0
     for step in p.steps:
-        now += sum(size[v.id] for v in step)
+        now += sum(size.get(v.id, 0) for v in step)
         most = max(most, now)
-        now -= sum(size[i] for v in step for i in p.last_use.get(v.id, ()))
+        now -= sum(size.get(i, 0) for v in step for i in p.last_use.get(v.id, ()))
     bases = sum(min(3 * columns, 2 * count) * count for columns in p.columns().values())
     return most + bases
 
@@ -324,6 +329,6 @@ def work(p: Plan, count: int, directions: int = 0) -> float:
             case MatMul():
                 rank = min(rank + size, count)
                 total += 1.5 * count * size * rank
-            case Inner(x=x, y=y):
+            case Inner(x=x, y=y) if x.id not in p.stacks and y.id not in p.stacks:
                 total += 0.1 * count * prod(x.type.shape) * prod(y.type.shape)
     return total

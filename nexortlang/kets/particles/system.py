@@ -13,7 +13,9 @@ import numpy as np
 
 from nexortlang.core.program import (
     Avg,
+    Concat,
     Const,
+    Einsum,
     Fluctuation,
     InitScalar,
     InitVector,
@@ -31,6 +33,7 @@ from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
 from nexortlang.kets.particles.innovations import Operator, Rows, Space, operator, project_out, tight_frame
 from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, vanishes
+from nexortlang.kets.particles.stacks import Fed, Overlaps, Stack, is_whole, stack_combination, stack_inner
 from nexortlang.kets.particles.tuples import average, pair_arrays
 
 
@@ -52,11 +55,13 @@ class System:
         self._chance_used = 0
         self._functionals: dict[Width, tuple[Rows, Rows]] = {}
         self.values: dict[int, np.ndarray] = {}
+        self._stacks: dict[int, Stack] = {}
+        self._overlaps = Overlaps()
         self._spare: dict[tuple[int, ...], list[np.ndarray]] = {}
 
     def fetch(self, v: Value) -> np.ndarray:
         """The array of a stored value."""
-        return self.values[v.id]
+        return self._stacks[v.id].array if v.id in self._stacks else self.values[v.id]
 
     def holds(self, v: Value) -> bool:
         """Whether a value is stored now."""
@@ -83,7 +88,8 @@ class System:
         rows = sum(r.bytes for pair in self._functionals.values() for r in pair)
         spaces = sum(space.bytes for space in self._spaces.values())
         operators = sum(operator.bytes for operator in self._operators.values())
-        return sum(a.nbytes for a in self.values.values()) + rows + spaces + operators
+        stacks = sum(stack.bytes for stack in self._stacks.values())
+        return sum(a.nbytes for a in self.values.values()) + rows + spaces + operators + stacks
 
     def step(self, values: Sequence[Value], copies: Sequence[System]) -> None:
         """Evaluate the next values; `copies` are this system and those that stand for independent copies of it, all at the same place."""
@@ -93,6 +99,9 @@ class System:
             self.values.update((v.id, array) for v, array in zip(values, arrays, strict=True))
             return
         (v,) = values
+        if isinstance(v, Concat) and v.id in self._plan.stacks:
+            self._stacks[v.id] = self._stack(v)
+            return
         array = self._evaluate(v, copies)
         if v.type.axes and len(array) != self._count:
             array = np.broadcast_to(array, (self._count, *v.type.shape))
@@ -101,6 +110,9 @@ class System:
     def forget(self, v: Value) -> None:
         """Free what is not read after v. Arrays of pairs are kept for the next step: the memory of new ones would have to be mapped first."""
         for i in self._plan.last_use.get(v.id, ()):
+            self._overlaps.forget(i)
+            if self._stacks.pop(i, None):
+                continue
             array = self.values.pop(i)
             if array.shape[:3] == self._grid and array.base is None:
                 self._spare.setdefault(array.shape, []).append(array)
@@ -131,6 +143,10 @@ class System:
                 return from_columns(shaped(v.law, normals, v.mean, v.variance, self._rng), v.type.shape)
             case MatMul():
                 return self._matmul(v)
+            case Inner(x=x, y=y) if x.id in self._stacks or y.id in self._stacks:
+                return self._stack_inner(v)
+            case Einsum(x=x, y=y) if x.id in self._stacks or y.id in self._stacks:
+                return self._stack_combination(v)
             case Inner(spec=spec, x=x, y=y):
                 return inner(spec, self.fetch(x), self.fetch(y))
             case Avg(x=x) if len(x.type.axes) > 1:
@@ -160,6 +176,9 @@ class System:
 
     def _matmul(self, v: MatMul) -> np.ndarray:
         x = columns(self.fetch(v.x))
+        if is_whole(v):
+            coordinates = self._coordinates((v.matrix, v.transposed), v.x, x)
+            return from_columns(self._operator(v.matrix, 0).apply(x, v.transposed, coordinates), v.type.shape)
         members = np.broadcast_to(v.members, v.type.shape).reshape(-1)
         sources = np.broadcast_to(np.arange(len(x)).reshape(v.x.type.shape), v.type.shape).reshape(-1)
         y = np.empty((members.size, self._count))
@@ -167,6 +186,40 @@ class System:
             here = np.flatnonzero(members == member)
             used, place = np.unique(sources[here], return_inverse=True)
             y[here] = self._operator(v.matrix, int(member)).apply(x[used], v.transposed)[place]
+        return from_columns(y, v.type.shape)
+
+    def _coordinates(self, fed: Fed, v: Value, x: np.ndarray) -> np.ndarray:
+        """Of the columns x of v, in the basis of what a matrix, or its transpose, is applied to, which is made to span them."""
+        matrix, transposed = fed
+        operator = self._operator(matrix, 0)
+        side = operator.side(transposed)
+        if not self._overlaps.are_spanned(side, v):
+            found = operator.coordinates(x, transposed, self._overlaps.of(side, v, x))
+            self._overlaps.put(side, v, found)
+        return self._overlaps.of(side, v, x)
+
+    def _stack(self, v: Concat) -> Stack:
+        matrix, transposed = fed = self._plan.stacks[v.id]
+        side = self._operator(matrix, 0).side(transposed)
+        parts = []
+        for a in v.args:
+            if a.id in self._stacks:
+                parts.append(self._stacks[a.id])
+            else:
+                x = columns(self.fetch(a))
+                parts.append(Stack.of(side, self._coordinates(fed, a, x), x))
+        return Stack.joined(parts)
+
+    def _stack_inner(self, v: Inner) -> np.ndarray:
+        first = v.x.id in self._stacks
+        stacked, other = (v.x, v.y) if first else (v.y, v.x)
+        stack = self._stacks[stacked.id]
+        x = columns(self.fetch(other))
+        return stack_inner(v.spec, first, stack.overlaps(x, self._overlaps.of(stack.side, other, x)), other.type.shape)
+
+    def _stack_combination(self, v: Einsum) -> np.ndarray:
+        stacked, weights = (v.x, v.y) if v.x.id in self._stacks else (v.y, v.x)
+        y = stack_combination(v, self._stacks[stacked.id], self.fetch(weights)[0])
         return from_columns(y, v.type.shape)
 
     def _operator(self, matrix: Matrix, member: int) -> Operator:
