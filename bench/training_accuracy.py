@@ -30,7 +30,7 @@ from nexortlang.kets.particles.system import System, run_together
 from nexortlang.source import Source
 
 RATE = {"sgd": 0.1, "adam": 0.003}
-TOLERANCES = {"sgd": (3e-3, 1e-3, 4e-4), "adam": (3e-3, 1e-3, 5e-4)}
+TOLERANCES = {"sgd": (3e-3, 1e-3, 6e-4, 4e-4), "adam": (3e-3, 1e-3, 5e-4)}
 
 
 def program(optimizer: str, steps: int = 50, samples: int = 8, depth: int = 3) -> str:
