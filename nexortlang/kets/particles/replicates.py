@@ -19,7 +19,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from math import prod
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -39,8 +39,8 @@ Progress: TypeAlias = Callable[[str], None]
 
 REPLICATES = 8
 MOST_REPLICATES = 1024
-RATE = 0.55
-"""Scatter falls about as N^−RATE: 0.65 where points are spread well, 0.5 in long training, with hundreds of directions."""
+RATE, LONG_RATE = 0.55, 0.5
+"""Scatter falls about as N^−RATE, 0.65 where points are spread well; in long training, with hundreds of directions, as N^−LONG_RATE."""
 SHARE = 1 / 3
 """The weight of N / 2 beside N in a mean: that of its particles. The least scatter, for 4/3 of the bias."""
 SCENARIOS = 16
@@ -175,17 +175,20 @@ class _Sampler:
 
     # -- sizes
 
+    @cached_property
+    def _is_long(self) -> bool:
+        """Whether the matrices may meet more directions than there are particles at first."""
+        return max(self._plan.columns().values(), default=1) >= START
+
     def _first_count(self) -> int:
         if self._options.samples is not None:
             self._need_memory(self._options.samples)
             return self._options.samples
         self._need_memory(FEWEST)
-        columns = max(self._plan.columns().values(), default=1)
-        crowded = columns >= START
-        count = 2 * START if crowded else START
+        count = 2 * START if self._is_long else START
         while count > FEWEST and not self._affordable(count):
             count //= 2
-        if crowded and count < START and REPLICATES * self._work(START) < PATIENCE / 2 and self._fits(START):
+        if self._is_long and count < START and REPLICATES * self._work(START) < PATIENCE / 2 and self._fits(START):
             return START  # fewer particles would have no room for what the matrices meet
         return count
 
@@ -196,11 +199,12 @@ class _Sampler:
         enough: list[tuple[float, int, int]] = []
         better: list[tuple[float, int, int]] = []
         size = count
+        rate = LONG_RATE if self._is_long else RATE
         while size <= MOST and self._fits(size):
-            bias, chance = excess.bias * count / size, excess.chance * (count / size) ** RATE
+            bias, chance = excess.bias * count / size, excess.chance * (count / size) ** rate
             if bias < SAFETY:
                 least = runs + 1 if size == count else REPLICATES
-                number = max(least, math.ceil(runs * chance**2 / (SAFETY**2 - bias**2)))
+                number = max(least, _runs_for(chance, runs, math.sqrt(SAFETY**2 - bias**2)))
                 price = self._price(size, number)
                 if number <= MOST_REPLICATES and self._spent + price <= PATIENCE and self._fits(size, number):
                     enough.append((price, size, number))
@@ -439,6 +443,15 @@ def _halved_interval(runs: int) -> float:
     z, k = 1.959964, runs - 1
     terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
     return sum(term / k**power for power, term in enumerate(terms)) / 2
+
+
+def _runs_for(chance: float, runs: int, wanted: float) -> int:
+    """How many replicates have the error `wanted`, where `runs` of them have `chance`; the more, the smaller Student's factor in it."""
+    own = chance * runs**0.5 / _halved_interval(runs)
+    number = (own / wanted) ** 2
+    for _ in range(3):
+        number = (own * _halved_interval(max(REPLICATES, math.ceil(number))) / wanted) ** 2
+    return math.ceil(number)
 
 
 def _standard_error(statistics: np.ndarray) -> np.ndarray:
