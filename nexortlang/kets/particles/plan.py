@@ -270,12 +270,15 @@ def _pair_cost(v: Value, reader: Value) -> float:
     """Of a lazy value, in entrywise operations. Contractions and averages of products with a vector are matrix products, five times as fast."""
     size = prod(v.type.shape)
     if isinstance(v, Einsum):
-        entries = dict(
-            zip(v.spec.replace("->", ",").replace(",", ""), (*v.x.type.shape, *v.y.type.shape), strict=False)
-        )
-        return 1.0 + 0.2 * prod(entries.values())
+        return 1.0 + 0.2 * _products(v)
     product = isinstance(reader, Avg) and reader.x is v and isinstance(v, Map) and v.op == "mul"
     return 0.2 * size if product and any(is_dense(a.type) for a in operands(v)) else size
+
+
+def _products(v: Einsum | Inner) -> int:
+    """How many products of entries a contraction sums."""
+    labels = v.spec.split("->")[0].replace(",", "")
+    return prod(dict(zip(labels, (*v.x.type.shape, *v.y.type.shape), strict=True)).values())
 
 
 def _copies(order: Sequence[Value], nested: set[int]) -> int:
@@ -330,5 +333,5 @@ def work(p: Plan, count: int, directions: int = 0) -> float:
                 rank = min(rank + size, count)
                 total += 1.5 * count * size * rank
             case Inner(x=x, y=y) if x.id not in p.stacks and y.id not in p.stacks:
-                total += 0.1 * count * prod(x.type.shape) * prod(y.type.shape)
+                total += 0.2 * count * _products(v)
     return total
