@@ -23,6 +23,7 @@ from nexortlang.kets.summaries import Kind
 from nexortlang.source import Span
 
 if TYPE_CHECKING:
+    from nexortlang.kets.particles.hats import Hats
     from nexortlang.kets.particles.randomisation import Kept
 
 Progress = Callable[[str], None]
@@ -52,6 +53,7 @@ class LimitEngine:
         self.exact = ExactLimit()
         self._grows = grows
         self._kept: Kept | None = None
+        self._hats: Hats | None = None
         self._known: dict[tuple[Kind, int, Options], tuple[Estimate | Distribution, bool]] = {}
 
     def run(self, program: Program, options: Options, progress: Progress | None = None) -> LimitResult:
@@ -87,15 +89,20 @@ class LimitEngine:
     ) -> tuple[list[Estimate | Distribution], bool]:
         """What was sampled with these options before is not sampled again."""
         from nexortlang.kets.particles import replicates
+        from nexortlang.kets.particles.hats import Hats
         from nexortlang.kets.particles.randomisation import Kept
 
+        if self._hats is None:
+            self._hats = Hats(self.exact)
         if self._grows and self._kept is None:
             self._kept = Kept()
         wanted = {(t.kind, t.value.id, options): replicates.Target(t.kind, t.value) for t in targets}
         new = [key for key in wanted if key not in self._known]
         if new:
             with np.errstate(all="ignore"):
-                answers, reached = replicates.run(program, [wanted[key] for key in new], options, progress, self._kept)
+                answers, reached = replicates.run(
+                    program, [wanted[key] for key in new], options, progress, self._kept, self._hats
+                )
             self._known.update((key, (answer, reached)) for key, answer in zip(new, answers, strict=True))
         found = [self._known[t.kind, t.value.id, options] for t in targets]
         return [answer for answer, _ in found], all(reached for _, reached in found)

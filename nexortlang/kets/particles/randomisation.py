@@ -16,6 +16,7 @@ from nexortlang.core.program import Value
 from nexortlang.entrywise.special import normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles import sobol
+from nexortlang.kets.particles.hats import Hats
 from nexortlang.kets.particles.innovations import CROWDED, Space
 from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn
 from nexortlang.kets.particles.system import System, run_together
@@ -38,12 +39,13 @@ class Key(NamedTuple):
 class Randomisation:
     """Its systems, one for each scenario (one without scenarios) and copy, which all hold the same values."""
 
-    def __init__(self, key: Key, plan: Plan) -> None:
+    def __init__(self, key: Key, plan: Plan, hats: Hats | None = None) -> None:
         seed = np.random.SeedSequence([key.seed, key.size, key.replicate])
         chance_seed, *seeds = seed.spawn(1 + max(1, key.scenarios))
         self._chance = _Chance(key.scenarios, np.random.default_rng(chance_seed))
         none = np.empty((0, 1))
-        self._systems = [[System(plan, key.size, none, own) for own in s.spawn(plan.copies)] for s in seeds]
+        self._systems = [[System(plan, key.size, none, own, hats=hats) for own in s.spawn(plan.copies)] for s in seeds]
+        self._hats = hats
         self._size = key.size
         self._group = group_size(plan, key.size)
         self._holds_pairs = False
@@ -61,8 +63,10 @@ class Randomisation:
         """The memory that it takes."""
         return self._chance.bytes + sum(system.bytes for together in self._systems for system in together)
 
-    def can_go_on(self, whole: Plan, rest: Plan) -> bool:
-        """Whether `rest`, all that is missing of a whole plan, may be added: with room for its directions and draws as in a run of the whole plan alone."""
+    def can_go_on(self, whole: Plan, rest: Plan, hats: Hats | None) -> bool:
+        """Whether `rest`, all that is missing of a whole plan, may be added: with hats of the same kind, and with room for its directions and draws as in a run of the whole plan alone."""
+        if self._hats is not hats:
+            return False
         if self.copies < whole.copies or not self._chance.has_room(chance_size(rest)):
             return False
         if self._holds_pairs and self._group != group_size(whole, self._size):

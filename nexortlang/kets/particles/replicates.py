@@ -27,6 +27,7 @@ import numpy as np
 
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
+from nexortlang.kets.particles.hats import Hats
 from nexortlang.kets.particles.plan import Plan, group_size, need_scenarios, plan, stored_numbers, work
 from nexortlang.kets.particles.randomisation import DRAWS, Kept, Key, Randomisation, chance_size
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
@@ -108,10 +109,11 @@ def run(
     options: Options,
     progress: Progress | None = None,
     kept: Kept | None = None,
+    hats: Hats | None = None,
 ) -> tuple[list[Answer], bool]:
     """Answers to all targets by sampling, and whether every standard error is within options.tol · max(1, |value|).
 
-    Randomisations that are `kept`, of targets of the same program before it grew, go on where they are, and these are kept with them.
+    Randomisations that are `kept`, of targets of the same program before it grew, go on where they are, and these are kept with them. `hats` may know those of the program.
     """
     answers: dict[int, Answer] = {}
     reached = True
@@ -120,7 +122,7 @@ def run(
         apart[scenario].append(i)
     for group in apart.values():
         if group:
-            found, enough = _Sampler([targets[i] for i in group], options, progress, kept).run()
+            found, enough = _Sampler([targets[i] for i in group], options, progress, kept, hats).run()
             answers.update(zip(group, found, strict=True))
             reached = reached and enough
     return [answers[i] for i in range(len(targets))], reached
@@ -130,7 +132,12 @@ class _Sampler:
     """Answers targets that are sampled together."""
 
     def __init__(
-        self, targets: Sequence[Target], options: Options, progress: Progress | None, kept: Kept | None
+        self,
+        targets: Sequence[Target],
+        options: Options,
+        progress: Progress | None,
+        kept: Kept | None,
+        hats: Hats | None,
     ) -> None:
         self._targets = targets
         self._options = options
@@ -142,9 +149,14 @@ class _Sampler:
         self._works: dict[int, float] = {}
         self._spent = 0.0
         self._kept = kept
+        self._hats = hats if hats is not None and self._sees_initial_kets() and hats.know(self._plan.order) else None
         self._growing: dict[tuple[frozenset[int], bool], Plan] = {}
         self._savings: dict[Key, float | None] = {}
         self._scenarios = SCENARIOS if self._plan.scenario else 1
+
+    def _sees_initial_kets(self) -> bool:
+        """Whether training has moved no vector, only numbers, by averages over pairs: the tangent regime, where hats may be known."""
+        return self._plan.grouped and self._plan.cost[1] > 0.0 and not self._plan.stacks
 
     def run(self) -> tuple[list[Answer], bool]:
         """The answers, and whether the tolerance was reached."""
@@ -324,7 +336,7 @@ class _Sampler:
         keeps = self._keeps(key)
         if randomisation is None:
             p = self._growing_plan(key.size, frozenset()) if keeps else self._plan_at(key.size)
-            randomisation = Randomisation(key, p)
+            randomisation = Randomisation(key, p, self._hats)
         else:
             p = self._growing_plan(key.size, randomisation.held)
         pairs = self._runs * randomisation.copies * p.cost[1] * key.size * group_size(p, key.size)
@@ -358,7 +370,7 @@ class _Sampler:
         rest = self._growing_plan(key.size, known.held)
         takes = self._scenarios * self._work_of(rest, key.size, known.copies, known.directions)
         saved = self._work(key.size) - takes
-        return saved if saved >= 0.0 and known.can_go_on(self._plan_at(key.size), rest) else None
+        return saved if saved >= 0.0 and known.can_go_on(self._plan_at(key.size), rest, self._hats) else None
 
     def _growing_plan(self, count: int, held: frozenset[int]) -> Plan:
         """What is missing beside what is held, forgetting nothing that a later target may read."""

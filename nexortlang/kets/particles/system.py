@@ -8,6 +8,7 @@ In: a plan, N, a random generator, draws of the random scalars. Out: the wanted 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 
 import numpy as np
 
@@ -31,6 +32,7 @@ from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
+from nexortlang.kets.particles.hats import Family, Hats
 from nexortlang.kets.particles.innovations import Operator, Rows, Space, operator, project_out, tight_frame
 from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, vanishes
 from nexortlang.kets.particles.stacks import Fed, Overlaps, Stack, is_whole, stack_combination, stack_inner
@@ -38,10 +40,16 @@ from nexortlang.kets.particles.tuples import average, pair_arrays
 
 
 class System:
-    """One run. `chance` holds standard normals for the random scalars, (their total size, draws)."""
+    """One run. `chance` holds standard normals for the random scalars, (their total size, draws). `hats`: those of all matrices, where they are known."""
 
     def __init__(
-        self, plan: Plan, count: int, chance: np.ndarray, seed: np.random.SeedSequence, engine: Engine = "numpy"
+        self,
+        plan: Plan,
+        count: int,
+        chance: np.ndarray,
+        seed: np.random.SeedSequence,
+        engine: Engine = "numpy",
+        hats: Hats | None = None,
     ) -> None:
         self.engine = engine
         self._plan = plan
@@ -51,6 +59,8 @@ class System:
         self._rng = np.random.default_rng(seed.spawn(1)[0])
         self._spaces: dict[Width, Space] = {}
         self._operators: dict[tuple[Matrix, int], Operator] = {}
+        self._hats = hats
+        self._innovations: dict[Family, Rows] = {}
         self._chance = chance
         self._chance_used = 0
         self._functionals: dict[Width, tuple[Rows, Rows]] = {}
@@ -86,6 +96,7 @@ class System:
     def bytes(self) -> int:
         """The memory that its arrays take."""
         rows = sum(r.bytes for pair in self._functionals.values() for r in pair)
+        rows += sum(r.bytes for r in self._innovations.values())
         spaces = sum(space.bytes for space in self._spaces.values())
         operators = sum(operator.bytes for operator in self._operators.values())
         stacks = sum(stack.bytes for stack in self._stacks.values())
@@ -174,7 +185,19 @@ class System:
         space.set_apart(x - x.mean(axis=1, keepdims=True))
         return from_columns(x, v.type.shape)
 
+    def _known_hat(self, v: MatMul, hats: Hats) -> np.ndarray:
+        """A hat of known covariance, from coordinates over its family's innovations."""
+        y = np.empty((prod(v.type.shape), self._count))
+        for family, here, coordinates in hats.of(v):
+            rows = self._innovations.setdefault(family, Rows(self._count))
+            if (missing := coordinates.shape[1] - rows.used) > 0:
+                rows.append(self._space(v.type.width).normals(missing, rows.array))
+            y[here] = coordinates @ rows.array[: coordinates.shape[1]]
+        return from_columns(y, v.type.shape)
+
     def _matmul(self, v: MatMul) -> np.ndarray:
+        if self._hats is not None:
+            return self._known_hat(v, self._hats)
         x = columns(self.fetch(v.x))
         if is_whole(v):
             coordinates = self._coordinates((v.matrix, v.transposed), v.x, x)
