@@ -1,8 +1,12 @@
 """Initial operators on particles: hats and dots at once, from orthonormal bases and fresh innovations (THEORY.md §6).
 
 In: the vectors that an initial matrix is applied to, as arrays of N particles. Out: the kets W x and Wᵀ y as arrays of N particles.
-Guarantees: ⟨Wᵀy|u⟩ = (n/m)⟨y|Wu⟩ holds in the sample to rounding, for everything the matrix was applied to; innovations are centred, orthonormal
-in the sample, and orthogonal to every earlier innovation, initial vector and basis vector of their width.
+Guarantees: ⟨Wᵀy|u⟩ = (n/m)⟨y|Wu⟩ holds in the sample to rounding, for everything the matrix was applied to. Innovations are orthogonal to what the matrix met in the other orientation
+(else that would not hold), centred, and orthogonal to the first directions of their width: initial vectors and earlier innovations.
+
+**The size of an innovation.** The dot Q_y Ξ_yᵀx/N has a sampling error of x's size / √N along each of the r directions in Q_y. Were innovations of size 1, the squares of these errors
+would make W x too large by a part r/N, at every N the same where r grows with N. At finite width nothing is added, since W x is fresh in the rest of the space only. So here: an
+innovation is as much smaller as the error along what was met before is expected to be large (`Side._dot_error`). Late ones are those of a network of finite width N, and no more biased.
 
 All families of vectors are stored with particles last, (columns, N): a basis grows by rows, and every product here is a thin matrix product.
 The inner product is uᵀv/N throughout.
@@ -22,30 +26,24 @@ TOLERANCE = 1e-7
 """A direction that adds less than this, relative to its vector, is one the matrix has already met."""
 
 EXACT_SHARE, COARSE = 1 / 8, 1.0
-"""Once this part of N is taken, as in long training, directions below COARSE / √N of their vector are dropped too.
+"""Once this part of N is set apart, as in long training, directions below COARSE / √N of their vector are dropped, too.
 
-A hat's variance, and its response through the dot, then lack a part of at most COARSE² / N, far below the sampling error, and a bias of order 1/N,
-which the comparison of two sizes sees. Measured on three hidden tanh layers, 50 steps, N = 4 096: 1 030 directions instead of 3 000, a third of the time.
+A hat's variance, and its response through the dot, then lack a part of at most COARSE² / N for each direction, a bias of order 1/N, which the comparison of two sizes sees.
+Innovations are clear of each other up to the same part of N. Clear of all kets that matrices are applied to, too, they would be small where many kets are large. Measured on three hidden tanh layers, 50 steps, N = 1 024: a spread of 8e-3 instead
+of 1.1e-2, but a bias of 4e-3 that N = 2 048 has as well, so that two sizes do not show it (with innovations of size 1; of the right size, 2e-3).
 """
+
+EARLY = 64
+"""Of how many directions set apart first it matters that a later dot's error has nothing along them: initial vectors, which gradients are often nearly parallel to."""
 
 APART = 1e-3
 """What lies within this of what is already set apart needs no setting apart."""
 
-CROWDED = 0.75
-"""The part of N up to which directions are set apart; what a matrix meets beyond is dropped, the smallest directions first.
+MOST = 0.5
+"""The part of N that may become directions of a matrix in one orientation; what it meets beyond is dropped, the smallest directions first."""
 
-Measured on 32 samples and 25 steps (3 148 directions), relu, N = 1 024, 12 runs: a bias of 6e-3 at 0.25, 3e-3 at 0.5, 2e-3 at 0.75, the reference itself known to 2e-3.
-"""
-
-
-AHEAD = 32
-"""Innovations that are made at once in long training."""
-
-OWN = 0.25
-"""The part of N up to which a matrix gets directions in each orientation although the width is crowded: clear of its own alone, with more sampling error.
-
-Without them the hats of a matrix that comes late would be 0 in every randomisation: wrong, and sure of it.
-"""
+LEAST = 0.05
+"""The least square of an innovation's size."""
 
 
 class Rows:
@@ -71,10 +69,6 @@ class Rows:
             self._data = grown
         self._data[self.used : needed] = rows
         self.used = needed
-
-    def clear(self) -> None:
-        """No rows any more."""
-        self.used = 0
 
 
 def project_out(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
@@ -103,39 +97,6 @@ def tight_frame(x: np.ndarray, tolerance: float) -> np.ndarray:
     return (directions[:, keep] / np.sqrt(weights[keep])) @ directions[:, keep].T @ x
 
 
-class Reserve:
-    """Orthonormal rows made ahead, of which only what is clear of all that came later is given away.
-
-    What is clear is known by coordinates along the rows themselves: a late direction costs a product with a few dozen rows, not with all that was ever set apart.
-    """
-
-    def __init__(self, rows: np.ndarray) -> None:
-        self._rows = rows
-        self._gone = np.empty((0, len(rows)))  # orthonormal: coordinates of what is not to be given away any more
-        self._next = 0
-
-    def has(self, columns: int) -> bool:
-        """Whether so many rows can be given: all that were made, or well-conditioned ones of what is left."""
-        free = len(self._rows) - len(self._gone)
-        return free >= (2 * columns if len(self._gone) else columns)
-
-    def take(self, columns: int) -> np.ndarray:
-        """So many rows: those that come next, but for what is gone of them."""
-        unit = np.eye(len(self._rows))[self._next : self._next + columns]
-        self._next += columns
-        left, _, right = np.linalg.svd(unit - (unit @ self._gone.T) @ self._gone, full_matrices=False)
-        chosen = left @ right  # orthonormal rows nearest to them
-        self._gone = np.concatenate([self._gone, chosen])
-        return chosen @ self._rows
-
-    def keep_clear(self, x: np.ndarray) -> None:
-        """What is given from now on is orthogonal to the rows of x, of norm 1."""
-        met = x @ self._rows.T / x.shape[1]
-        met -= (met @ self._gone.T) @ self._gone
-        _, sizes, right = np.linalg.svd(met, full_matrices=False)
-        self._gone = np.concatenate([self._gone, right[sizes > 1e-13]])
-
-
 class Space:
     """The particles of one width: its random columns and the directions that later innovations keep clear of."""
 
@@ -145,67 +106,50 @@ class Space:
         self._dimension = 0
         self._taken = Rows(count)
         self._taken.append(np.ones((1, count)))
-        self._waiting = Rows(count)  # set apart, but not yet made orthogonal to what was before
-        self._reserve = Reserve(self._taken.array[:0])
 
     @property
     def tolerance(self) -> float:
         """From which relative size on a direction counts as new."""
-        return TOLERANCE if self.used <= EXACT_SHARE * self.count else COARSE / math.sqrt(self.count)
+        return TOLERANCE if self.room else COARSE / math.sqrt(self.count)
 
     @property
     def used(self) -> int:
         """How many directions are set apart."""
-        return self._taken.used + self._waiting.used
+        return self._taken.used
+
+    @property
+    def early(self) -> np.ndarray:
+        """The first of them, at most EARLY."""
+        return self._taken.array[:EARLY]
 
     @property
     def bytes(self) -> int:
-        return self._taken.bytes + self._waiting.bytes
+        return self._taken.bytes
 
     @property
     def room(self) -> int:
         """How many more directions can be set apart."""
-        return max(0, int(CROWDED * self.count) - self.used)
+        return max(0, int(EXACT_SHARE * self.count) - self.used)
 
     def uniforms(self, columns: int) -> np.ndarray:
         """Fresh columns of scrambled points in (0, 1)."""
         first, self._dimension = self._dimension, self._dimension + columns
         return sobol.points(self.count, first, columns, self._rng)
 
-    def normals(self, columns: int, own: np.ndarray | None = None) -> np.ndarray:
-        """Fresh standard normal columns, centred, orthonormal, clear of what was set apart; themselves set apart from now on.
-
-        Where there is no room for that they are clear of the constant and of the rows `own`, and not set apart.
-        """
-        if columns + 1 >= self.count:
-            return self._fresh(columns)
-        if columns > self.room:
-            one = self._taken.array[:1]
-            near = one if own is None else orthonormalise(np.concatenate([one, own]))
-            return orthonormalise(project_out(self._fresh(columns), near))
-        if not self._reserve.has(columns):
-            self._refill(columns)
-        z = self._reserve.take(columns)
-        self._taken.append(z)
+    def normals(self, columns: int) -> np.ndarray:
+        """Fresh standard normal columns, centred, orthonormal, clear of what was set apart; themselves set apart from now on, as far as there is room."""
+        z = normal_quantile(self.uniforms(columns))
+        if columns + self.used >= self.count:
+            return z
+        z = orthonormalise(project_out(z, self._taken.array))
+        self._taken.append(z[: self.room])
         return z
 
     def set_apart(self, x: np.ndarray) -> None:
         """Later innovations will be orthogonal to the rows of x, as long as there is room."""
         norms = np.sqrt(np.mean(x * x, axis=1))
-        x = (x[norms > 0.0] / norms[norms > 0.0, None])[: self.room]
-        self._waiting.append(x)
-        self._reserve.keep_clear(x)
-
-    def _fresh(self, columns: int) -> np.ndarray:
-        return normal_quantile(self.uniforms(columns))
-
-    def _refill(self, columns: int) -> None:
-        """A reserve of at least so many rows. In long training more at once: products of many rows with all that is set apart cost hardly more than those of one."""
-        waiting = project_out(self._waiting.array, self._taken.array)
-        self._taken.append(independent_part(waiting, APART, len(waiting)))
-        self._waiting.clear()
-        number = max(columns, min(AHEAD, self._taken.used // 8, self.room))
-        self._reserve = Reserve(orthonormalise(project_out(self._fresh(number), self._taken.array)))
+        x = x[norms > 0.0] / norms[norms > 0.0, None]
+        self._taken.append(independent_part(project_out(x, self._taken.array), APART, self.room))
 
 
 class Side:
@@ -214,31 +158,29 @@ class Side:
     def __init__(self, inputs: Space, outputs: Space) -> None:
         self.inputs, self.outputs = inputs, outputs
         self.basis = Rows(inputs.count)
-        self.innovations = Rows(inputs.count)
+        self.innovations = Rows(outputs.count)
         self.lacking = False
         """Whether the basis may lack more of what it was made for than the tolerance, for want of room."""
+        self._ages = np.empty(0, int)  # how many directions of their width were set apart before the innovations
 
     @property
     def tolerance(self) -> float:
         """From which relative size on a direction counts as new."""
         return max(self.outputs.tolerance, self.inputs.tolerance)
 
-    def coordinates(self, x: np.ndarray, met: np.ndarray, found: np.ndarray | None = None) -> np.ndarray:
-        """Qᵀx/N, (columns, directions), after the basis has been made to span x. `met`: what the other orientation was applied to, of which new
-        innovations must be clear, for adjointness. `found`: Qᵀx/N before."""
+    def coordinates(self, x: np.ndarray, other: Side, found: np.ndarray | None = None) -> np.ndarray:
+        """Qᵀx/N, (columns, directions), after the basis has been made to span x. `other`: the other orientation. `found`: Qᵀx/N before."""
         count = x.shape[1]
         if found is None:
             found = x @ self.basis.array.T / count
-        most = max(min(self.outputs.room, self.inputs.room), int(OWN * count) - self.basis.used)
+        most = int(MOST * count) - self.basis.used
         new = self._new_directions(x, x - found @ self.basis.array, most) if most > 0 else x[:0]
         self.lacking = self.lacking or len(new) >= most
         if not len(new):
             return found
-        self.inputs.set_apart(new)
+        error = self._dot_error(new, other)
         self.basis.append(new)
-        crowded = len(new) > self.outputs.room
-        own = np.concatenate([self.innovations.array, met]) if crowded else None
-        self.innovations.append(self.outputs.normals(len(new), own))
+        self._innovate(np.sqrt(np.maximum(LEAST, 1.0 - error)), other)
         return np.concatenate([found, x @ new.T / count], axis=1)
 
     def _new_directions(self, x: np.ndarray, rest: np.ndarray, most: int) -> np.ndarray:
@@ -247,6 +189,24 @@ class Side:
         live = norms > 0.0
         new = independent_part(rest[live] / norms[live, None], self.tolerance, most)
         return orthonormalise(project_out(new, self.basis.array)) if len(new) else new
+
+    def _dot_error(self, new: np.ndarray, other: Side) -> np.ndarray:
+        """The expected sum of squares of ⟨innovation|new direction⟩ over the other side's innovations, were they independent of it.
+
+        An innovation is a random direction, clear of those set apart before it, and so of what the new direction has along them.
+        """
+        early = self.inputs.early
+        along = np.cumsum((new @ early.T / new.shape[1]) ** 2, axis=1)
+        ages = np.minimum(other._ages, len(early))
+        return np.asarray(np.sum((1.0 - along[:, ages - 1]) / (new.shape[1] - ages), axis=1))
+
+    def _innovate(self, sizes: np.ndarray, other: Side) -> None:
+        """Innovations of these sizes, orthogonal to what the other side was applied to: a matrix stays adjoint to its transpose."""
+        self._ages = np.concatenate([self._ages, np.full(len(sizes), self.outputs.used)])
+        z = self.outputs.normals(len(sizes))
+        if other.basis.used:
+            z = orthonormalise(project_out(z, other.basis.array))
+        self.innovations.append(sizes[:, None] * z)
 
 
 class Operator:
@@ -269,7 +229,7 @@ class Operator:
 
     def coordinates(self, x: np.ndarray, transposed: bool, found: np.ndarray | None = None) -> np.ndarray:
         """Of x, (columns, N), in the basis of what W (or Wᵀ) is applied to, which is made to span it: (columns, directions). `found`: in the basis as it was."""
-        return self.side(transposed).coordinates(x, self.side(not transposed).basis.array, found)
+        return self.side(transposed).coordinates(x, self.side(not transposed), found)
 
     def apply(self, x: np.ndarray, transposed: bool, coordinates: np.ndarray | None = None) -> np.ndarray:
         """W x, or Wᵀ x, for x of shape (columns, N); if they are known, with its coordinates."""

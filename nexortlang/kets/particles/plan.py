@@ -82,15 +82,14 @@ class Plan:
         return tuple(v for step in self.steps for v in step)
 
     def columns(self) -> dict[str, int]:
-        """An upper bound of the directions that each width's particles carry: initial columns, and two for each MatMul column."""
+        """An upper bound of the directions that each width's particles carry: initial columns, and one for each MatMul column."""
         total: dict[str, int] = {}
         for v in self.order:
             match v:
                 case InitVector():
                     total[v.type.width.name] = total.get(v.type.width.name, 1) + prod(v.type.shape)
                 case MatMul():
-                    for width in (v.type.width, v.x.type.width):
-                        total[width.name] = total.get(width.name, 1) + prod(v.type.shape)
+                    total[v.type.width.name] = total.get(v.type.width.name, 1) + prod(v.type.shape)
         return total
 
 
