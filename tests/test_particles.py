@@ -131,8 +131,8 @@ def test_semicircle_moments() -> None:
     for _ in range(10):
         z = b.mul(b.const(0.5**0.5), b.add(b.matmul(W, ONE, False, z), b.matmul(W, ONE, True, z)))
         moments.append(b.inner(",->", x, z))
-    values = [float(e.value) for e in answer(b, *moments)]
-    assert np.allclose(values, [0, 1, 0, 2, 0, 5, 0, 14, 0, 42], atol=1e-9)
+    for estimate, truth in zip(answer(b, *moments), [0, 1, 0, 2, 0, 5, 0, 14, 0, 42], strict=True):
+        assert near(estimate, truth) and math.isclose(float(estimate.value), truth, rel_tol=2e-3, abs_tol=1e-9)
 
 
 @pytest.mark.parametrize("ratio", [Fraction(2), Fraction(1, 2)])
@@ -147,7 +147,8 @@ def test_marchenko_pastur_moments(ratio: Fraction) -> None:
         moments.append(b.inner(",->", x, z))
     r = float(ratio)
     truth = [r, r + r**2, r + 3 * r**2 + r**3, r + 6 * r**2 + 6 * r**3 + r**4]
-    assert np.allclose([float(e.value) for e in answer(b, *moments)], truth, rtol=1e-10)
+    for estimate, moment in zip(answer(b, *moments), truth, strict=True):
+        assert near(estimate, moment) and math.isclose(float(estimate.value), moment, rel_tol=2e-3)
 
 
 def test_gradient_independence_counterexample() -> None:
@@ -157,7 +158,7 @@ def test_gradient_independence_counterexample() -> None:
     ones = normal(b, mean=1.0, variance=0.0)
     dx = b.mul(b.const(2.0), b.matmul(W, ONE, True, b.matmul(W, ONE, False, ones)))
     mean, second = answer(b, b.avg(dx, (0,)), b.inner(",->", dx, dx))
-    assert math.isclose(float(mean.value), 2.0, abs_tol=1e-12) and math.isclose(float(second.value), 8.0, rel_tol=1e-12)
+    assert math.isclose(float(mean.value), 2.0, abs_tol=1e-12) and near(second, 8.0) and float(second.stderr) < 0.02
 
 
 def test_dots_by_hand() -> None:

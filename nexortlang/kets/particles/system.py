@@ -33,7 +33,15 @@ from nexortlang.entrywise.special import normal_cdf, normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles.apply import apply, columns, from_columns, inner
 from nexortlang.kets.particles.hats import Family, Hats
-from nexortlang.kets.particles.innovations import Operator, Rows, Space, operator, project_out, tight_frame
+from nexortlang.kets.particles.innovations import (
+    Operator,
+    Rows,
+    Space,
+    operator,
+    orthonormalise,
+    project_out,
+    tight_frame,
+)
 from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, vanishes
 from nexortlang.kets.particles.stacks import Fed, Overlaps, Stack, is_whole, stack_combination, stack_inner
 from nexortlang.kets.particles.tuples import average, pair_arrays
@@ -191,7 +199,8 @@ class System:
         for family, here, coordinates in hats.of(v):
             rows = self._innovations.setdefault(family, Rows(self._count))
             if (missing := coordinates.shape[1] - rows.used) > 0:
-                rows.append(self._space(v.type.width).normals(missing, rows.array))
+                z = self._space(v.type.width).normals(missing)
+                rows.append(orthonormalise(project_out(z, rows.array)) if rows.used else z)
             y[here] = coordinates @ rows.array[: coordinates.shape[1]]
         return from_columns(y, v.type.shape)
 

@@ -281,7 +281,8 @@ class TupleEvaluation(Evaluation):
         return array[self._indices[slot]]
 
     def _take_pairs(self, array: np.ndarray, first: int, second: int) -> np.ndarray:
-        return array[self._indices[first], self._indices[second]]
+        (whole,) = array  # tuples are met only where all particles are one group
+        return whole[self._indices[first], self._indices[second]]
 
     def _inner_average(self, v: Avg, slots: dict[int, int]) -> np.ndarray:
         """An average that depends on several outer slots: for each tuple over √N fresh particles."""
