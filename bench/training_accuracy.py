@@ -1,4 +1,4 @@
-"""Error against time of a training program's limit, beside finite networks: `python bench/training_accuracy.py [sgd] [adam] [growth]`.
+"""Error against time of a training program's limit, beside finite networks: `python bench/training_accuracy.py [sgd] [adam] [growth] [bias]`.
 
 The program: three hidden tanh layers in μP, 8 inputs of dimension 10, 50 full-batch steps; shown is the loss at every step. Errors are relative, in the norm over the curve. For
 each tolerance: seconds of driver.run (elaboration included; of the clock, and of all cores together), the error against a reference of `--runs` randomisations
@@ -6,6 +6,7 @@ on as many `--particles`, which is told with its own error, and the standard err
 of width `--width`, its seconds and its spread over seeds, and what an ensemble of such networks would take for an error of 1e-3.
 
 growth: seconds of one randomisation against steps T, samples M, particles N and depth.
+bias: the mean curve of many randomisations of SGD at several N, less that of `--runs` networks of width 1 024, at some steps and with its standard error.
 """
 
 from __future__ import annotations
@@ -174,9 +175,28 @@ def growth() -> None:
             )
 
 
+def bias(options: argparse.Namespace) -> None:
+    """What averaging more randomisations does not take away."""
+    steps = [1, 5, 10, 20, 30, 49]
+
+    def told(name: str, curves: np.ndarray, reference: np.ndarray) -> np.ndarray:
+        mean = curves.mean(axis=0)
+        errors = curves.std(axis=0, ddof=1) / len(curves) ** 0.5
+        print(f"{name}: " + ", ".join(f"{mean[t] - reference[t]:+.5f} ± {errors[t]:.5f}" for t in steps), flush=True)
+        return np.asarray(mean)
+
+    networks = np.stack([network("sgd", 1024, seed) for seed in range(options.runs)])
+    reference = told("networks", networks, np.zeros(networks.shape[1]))
+    core, _ = elaborated(program("sgd"))
+    for count in (512, 1024, 2048):
+        told(f"N = {count}", np.stack([randomisation(core, count, seed) for seed in range(options.runs)]), reference)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("parts", nargs="*", default=["sgd", "adam", "growth"], choices=["sgd", "adam", "growth"])
+    parser.add_argument(
+        "parts", nargs="*", default=["sgd", "adam", "growth"], choices=["sgd", "adam", "growth", "bias"]
+    )
     parser.add_argument("--particles", type=int, default=2048, help="in each randomisation of the reference")
     parser.add_argument("--runs", type=int, default=400, help="randomisations of the reference")
     parser.add_argument("--width", type=int, default=4096, help="of the finite network")
@@ -185,6 +205,8 @@ def main() -> None:
     for part in options.parts:
         if part == "growth":
             growth()
+        elif part == "bias":
+            bias(options)
         else:
             accuracy(part, options)
 
