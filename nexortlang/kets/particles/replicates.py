@@ -53,7 +53,7 @@ CERTAIN = 2.5
 FEWEST, START, MOST = 256, 1024, 1 << 17
 WORK = 1e11
 """Elementary operations (`plan.work`, each about 0.1 ns of one core) that a level may take without a promise of the tolerance: some ten seconds."""
-PATIENCE = 8e12
+PATIENCE = 1.6e13
 """The same for all levels together where the last one promises the tolerance: some ten minutes of two cores."""
 SCENARIO_WORK = 1e10
 """The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
