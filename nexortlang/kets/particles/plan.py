@@ -93,61 +93,86 @@ class Plan:
         return total
 
 
-def _reach(roots: Iterable[Value], held: Set[int] = frozenset()) -> list[Value]:
-    """Everything that roots depend on, in program order; not what is held, nor what only that depends on."""
-    seen: dict[int, Value] = {}
-    stack = list(roots)
-    while stack:
-        v = stack.pop()
-        if v.id not in seen and v.id not in held:
-            seen[v.id] = v
-            stack.extend(live_operands(v))
-    return [seen[i] for i in sorted(seen)]
+@dataclass(frozen=True, slots=True)
+class _Graph:
+    """`values` in program order, and by id the live operands of each: found once, since everything here walks along them."""
+
+    values: tuple[Value, ...]
+    reads: dict[int, tuple[Value, ...]]
+
+    @staticmethod
+    def below(roots: Iterable[Value]) -> _Graph:
+        """Everything that roots depend on."""
+        found: dict[int, Value] = {}
+        reads: dict[int, tuple[Value, ...]] = {}
+        stack = list(roots)
+        while stack:
+            v = stack.pop()
+            if v.id not in reads:
+                found[v.id] = v
+                reads[v.id] = live_operands(v)
+                stack.extend(reads[v.id])
+        return _Graph(tuple(found[i] for i in sorted(found)), reads)
+
+    def without(self, held: Set[int], roots: Iterable[Value]) -> _Graph:
+        """What roots depend on, but not what is held, nor what only that depends on."""
+        if not held:
+            return self
+        needed: set[int] = set()
+        stack = list(roots)
+        while stack:
+            v = stack.pop()
+            if v.id not in needed and v.id not in held:
+                needed.add(v.id)
+                stack.extend(self.reads[v.id])
+        return _Graph(tuple(v for v in self.values if v.id in needed), self.reads)
 
 
-def _chance(reached: Sequence[Value]) -> tuple[set[int], set[int]]:
+def _chance(graph: _Graph) -> tuple[set[int], set[int]]:
     """Ids of values that are random in the limit, and of those that depend on a random value inside a vector."""
     random: set[int] = set()
     inside: set[int] = set()
-    for v in reached:
-        read = live_operands(v)
-        if is_drawn(v) or any(a.id in random for a in read):
+    for v in graph.values:
+        read = graph.reads[v.id]
+        depends = any(a.id in random for a in read)
+        if depends or is_drawn(v):
             random.add(v.id)
-        enters = (isinstance(v, Fluctuation) or v.type.axes) and any(a.id in random for a in read)
-        if enters or any(a.id in inside for a in read):
+        if (depends and (isinstance(v, Fluctuation) or v.type.axes)) or any(a.id in inside for a in read):
             inside.add(v.id)
     return random, inside
 
 
 def need_scenarios(wanted: Sequence[Value]) -> list[bool]:
     """For each value whether a random value enters a vector that it depends on."""
-    _, inside = _chance(_reach(wanted))
+    _, inside = _chance(_Graph.below(wanted))
     return [v.id in inside for v in wanted]
 
 
-def _nested(reached: Sequence[Value]) -> set[int]:
+def _nested(graph: _Graph) -> set[int]:
     """Lazy values that are averages or are made of such."""
     nested: set[int] = set()
-    for v in reached:
-        if not is_dense(v.type) and (isinstance(v, Avg) or any(a.id in nested for a in live_operands(v))):
+    for v in graph.values:
+        if not is_dense(v.type) and (isinstance(v, Avg) or any(a.id in nested for a in graph.reads[v.id])):
             nested.add(v.id)
     return nested
 
 
-def _shared_pairs(reached: Sequence[Value], nested: set[int]) -> set[int]:
+def _shared_pairs(graph: _Graph, nested: set[int]) -> set[int]:
     """Functions of pairs that enter the evaluation of several stored values, if they take more than one operation."""
     stored: set[int] = set()
-    entered: dict[int, set[int]] = {}
-    for v in reversed(reached):
+    entered: dict[int, set[int]] = {}  # at most two of the stored values: whether there are several is all that counts
+    for v in reversed(graph.values):
         lazy = not is_dense(v.type)
         contexts = entered.get(v.id, set())
-        arguments = [a for a in live_operands(v) if not is_dense(a.type)]
+        arguments = [a for a in graph.reads[v.id] if not is_dense(a.type)]
         if len(contexts) > 1 and len(v.type.slots) == 2 and v.id not in nested and not isinstance(v, Rename):
             composed = isinstance(v, Einsum) or any(not isinstance(a, Rename) for a in arguments)
             if composed:
                 stored.add(v.id)
         for a in arguments:
-            entered.setdefault(a.id, set()).update(contexts if lazy and v.id not in stored else {v.id})
+            known = entered.setdefault(a.id, set())
+            if len(known) < 2:
+                known.update(contexts if lazy and v.id not in stored else {v.id})
     return stored
 
 
@@ -157,48 +182,53 @@ def plan(wanted: Sequence[Value], store_pairs: bool = True, held: Set[int] = fro
     `held`: ids of values that are there already, of another plan with `keep`, which forgets nothing that a later plan may read: vectors, scalars, and functions of pairs but those
     that were built on in this plan.
     """
-    whole = _reach(wanted)
+    whole = _Graph.below(wanted)
     random, inside = _chance(whole)
     nested = _nested(whole)
-    reached = _reach(wanted, held) if held else whole
+    reached = whole.without(held, wanted)
     pairs = _shared_pairs(reached, nested) if store_pairs else set()
-    steps = _steps(reached, pairs, held)
+    steps = _steps(reached, pairs)
     order = [v for step in steps for v in step]
-    last_use = _last_use(order, held, nested)
-    stacks = {} if keep else find_stacks(reached, {v.id for v in wanted} | held)
+    last_use = _last_use(reached, order, held, nested)
+    stacks = {} if keep else find_stacks(reached.values, {v.id for v in wanted} | held)
     kept: Set[int] = {v.id for v in wanted} | (_kept(whole, order, held) if keep else set())
     return Plan(
         steps=steps,
         last_use={user: left for user, read in last_use.items() if (left := tuple(i for i in read if i not in kept))},
         random=frozenset(random),
         scenario=not inside.isdisjoint(v.id for v in wanted),
-        copies=_copies([v for v in whole if is_dense(v.type)], nested),
+        copies=_copies(whole, nested),
         nested=frozenset(nested),
-        grouped=_only_whole(whole, nested),
-        cost=_cost(order, held, stacks),
+        grouped=_only_whole(whole.values, nested),
+        cost=_cost(reached, order, held, stacks),
         stacks=stacks,
     )
 
 
-def _kept(whole: Sequence[Value], order: Sequence[Value], held: Set[int]) -> Set[int]:
+def _kept(whole: _Graph, order: Sequence[Value], held: Set[int]) -> Set[int]:
     """Ids of what a later plan may read: all but the functions of pairs that another one of this plan is made from."""
     stored = held | {v.id for v in order}
-    pairs = [v for v in order if not is_dense(v.type)]
-    built_on = {a.id for v in pairs for a in _below(v, stored) if not is_dense(a.type)}
-    return (stored | {v.id for v in whole if is_dense(v.type)}) - built_on
+    built_on: set[int] = set()
+    stack = [a for v in order if not is_dense(v.type) for a in whole.reads[v.id]]
+    while stack:
+        a = stack.pop()
+        if a.id not in built_on and not is_dense(a.type):
+            built_on.add(a.id)
+            if a.id not in stored:
+                stack.extend(whole.reads[a.id])
+    return (stored | {v.id for v in whole.values if is_dense(v.type)}) - built_on
 
 
-def _steps(reached: Sequence[Value], pairs: set[int], held: Set[int]) -> tuple[tuple[Value, ...], ...]:
+def _steps(reached: _Graph, pairs: Set[int]) -> tuple[tuple[Value, ...], ...]:
     """The stored values. Functions of pairs that are made from each other are one step: what an optimizer remembers and what it adds to a matrix.
 
     A step takes each block of pairs through all of them while it is in the cache. What only the step itself reads is not stored.
     """
-    stored = {v.id for v in reached if is_dense(v.type)} | pairs
-    below = {v.id: {a.id for a in _below(v, stored | held)} for v in reached if v.id in stored}
+    read_pairs = _read_pairs(reached, pairs)
     steps: list[list[Value]] = []
     group: list[Value] = []
-    for v in (v for v in reached if v.id in stored):
-        reads_group = any(u.id in below[v.id] for u in group)
+    for v in (v for v in reached.values if is_dense(v.type) or v.id in pairs):
+        reads_group = any(u.id in read_pairs[v.id] for u in group)
         joins = v.id in pairs and reads_group and v.type == group[0].type
         if group and not joins and (v.id in pairs or reads_group):
             steps.append(group)
@@ -209,51 +239,56 @@ def _steps(reached: Sequence[Value], pairs: set[int], held: Set[int]) -> tuple[t
             steps.append([v])
     if group:
         steps.append(group)
-    place = {v.id: k for k, step in enumerate(steps) for v in step}
     readers: dict[int, set[int]] = {}
-    for i, read in below.items():
-        for a in read:
-            readers.setdefault(a, set()).add(place[i])
+    for k, step in enumerate(steps):
+        for v in step:
+            for i in read_pairs[v.id]:
+                readers.setdefault(i, set()).add(k)
     return tuple(tuple(v for v in s if v.id not in pairs or readers[v.id] != {k}) for k, s in enumerate(steps))
 
 
-def _last_use(order: Sequence[Value], held: Set[int], nested: set[int]) -> dict[int, tuple[int, ...]]:
+def _read_pairs(reached: _Graph, pairs: Set[int]) -> dict[int, frozenset[int]]:
+    """By id, which of the stored functions of pairs a value is evaluated from, through lazy ones."""
+    found: dict[int, frozenset[int]] = {}
+    nothing: frozenset[int] = frozenset()
+    for v in reached.values:
+        own = nothing
+        for a in reached.reads[v.id]:
+            if not is_dense(a.type):
+                more = frozenset((a.id,)) if a.id in pairs else found.get(a.id, nothing)
+                own = own | more if own else more
+        found[v.id] = own
+    return found
+
+
+def _last_use(reached: _Graph, order: Sequence[Value], held: Set[int], nested: set[int]) -> dict[int, tuple[int, ...]]:
     """For each stored value, those that are read by it, through lazy ones, and by none later.
 
     A stored function of pairs serves the pairs of two systems next to each other. Averages over longer tuples meet other pairs, too, and evaluate it anew there.
     """
-    stored = held | {v.id for v in order}
+    place = {v.id: k for k, v in enumerate(order)}
     averages = [v for v in order if isinstance(v, Avg)]
     tuples = any(len(v.x.type.slots) > 2 or v.x.id in nested for v in averages)
-    ends = held | {v.id for v in order if is_dense(v.type)} if tuples else stored
-    last: dict[int, int] = {}
-    for v in order:
-        last.setdefault(v.id, v.id)
-        for a in _below(v, ends):
-            if a.id in stored:
-                last[a.id] = v.id
+    last: dict[int, int] = {}  # at which place a value is read for the last time
+    for v in reversed(reached.values):
+        here = place.get(v.id, -1)
+        if here < 0 or (tuples and not is_dense(v.type)):
+            here = max(here, last.get(v.id, -1))
+        for a in reached.reads[v.id]:
+            if here > last.get(a.id, -1):
+                last[a.id] = here
     found: dict[int, list[int]] = {}
-    for i, user in last.items():
-        found.setdefault(user, []).append(i)
+    for i in [*sorted(held & last.keys()), *place]:
+        found.setdefault(order[last.get(i, place.get(i, 0))].id, []).append(i)
     return {user: tuple(i) for user, i in found.items()}
 
 
-def _below(v: Value, stored: Set[int]) -> list[Value]:
-    """What v is evaluated from: stored values and the lazy ones in between."""
-    found: dict[int, Value] = {}
-    stack = list(live_operands(v))
-    while stack:
-        a = stack.pop()
-        if a.id not in found:
-            found[a.id] = a
-            if a.id not in stored:
-                stack.extend(live_operands(a))
-    return list(found.values())
-
-
-def _cost(order: Sequence[Value], held: Set[int], stacks: Mapping[int, Fed]) -> tuple[float, float]:
+def _cost(reached: _Graph, order: Sequence[Value], held: Set[int], stacks: Mapping[int, Fed]) -> tuple[float, float]:
     """Numbers computed for each particle and for each pair (products with a basis counted by `work`)."""
     stored = held | {v.id for v in order}
+    lazy = {v.id: v for v in reached.values if v.id not in stored}
+    reads = {v.id: [a.id for a in reached.reads[v.id] if a.id in lazy] for v in reached.values}
+    costs = {i: _pair_cost(v) for i, v in lazy.items()}
     dense = pairs = 0.0
     for v in order:
         size = prod(v.type.shape)
@@ -261,16 +296,32 @@ def _cost(order: Sequence[Value], held: Set[int], stacks: Mapping[int, Fed]) -> 
             dense += size
         if not is_dense(v.type):
             pairs += size
-        pairs += sum(_pair_cost(a, v) for a in _below(v, stored) if a.id not in stored)
+        if reads[v.id]:
+            below = [costs[i] for i in _reachable(v.id, reads)]
+            if isinstance(v, Avg):
+                below[0] = _pair_cost(v.x, averaged=True)
+            pairs += sum(below)
     return dense, pairs
 
 
-def _pair_cost(v: Value, reader: Value) -> float:
+def _reachable(i: int, reads: Mapping[int, Sequence[int]]) -> Iterable[int]:
+    """What i reads, what that reads, and so on; first one that i reads."""
+    found: dict[int, None] = {}
+    stack = list(reads[i])
+    while stack:
+        a = stack.pop()
+        if a not in found:
+            found[a] = None
+            stack += reads[a]
+    return found
+
+
+def _pair_cost(v: Value, averaged: bool = False) -> float:
     """Of a lazy value, in entrywise operations. Contractions and averages of products with a vector are matrix products, five times as fast."""
     size = prod(v.type.shape)
     if isinstance(v, Einsum):
         return 1.0 + 0.2 * _products(v)
-    product = isinstance(reader, Avg) and reader.x is v and isinstance(v, Map) and v.op == "mul"
+    product = averaged and isinstance(v, Map) and v.op == "mul"
     return 0.2 * size if product and any(is_dense(a.type) for a in operands(v)) else size
 
 
@@ -280,18 +331,24 @@ def _products(v: Einsum | Inner) -> int:
     return prod(dict(zip(labels, (*v.x.type.shape, *v.y.type.shape), strict=True)).values())
 
 
-def _copies(order: Sequence[Value], nested: set[int]) -> int:
+def _copies(whole: _Graph, nested: Set[int]) -> int:
     """Slots of one width that occur together, at most: those of what is averaged, and those of averages inside it."""
-
-    def together(v: Avg) -> Counter[Width]:
-        inside: Counter[Width] = Counter()
-        if v.x.id in nested:
-            for a in [v.x, *_below(v.x, set())]:
-                if isinstance(a, Avg) and a.id in nested:
-                    inside |= together(a) - Counter(width for _, width in a.type.axes)
-        return Counter(width for _, width in v.x.type.axes) + inside
-
-    return max((max(together(v).values()) for v in order if isinstance(v, Avg) and not is_dense(v.x.type)), default=1)
+    most = 1
+    inside: dict[int, Counter[Width]] = {}  # the slots of averages that a value contains
+    for v in whole.values:
+        own: Counter[Width] = Counter()
+        for a in whole.reads[v.id]:
+            if a.id in inside:
+                own |= inside[a.id]
+        if isinstance(v, Avg) and not is_dense(v.x.type):
+            together = Counter(width for _, width in v.x.type.axes) + (own if v.x.id in nested else Counter())
+            if is_dense(v.type):
+                most = max(most, *together.values())
+            else:
+                own |= together - Counter(width for _, width in v.type.axes)
+        if own:
+            inside[v.id] = own
+    return most
 
 
 def _only_whole(whole: Sequence[Value], nested: set[int]) -> bool:
