@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pickle
@@ -236,11 +237,11 @@ def test_calls_do_not_depend_on_each_other(seed: int, tol: float) -> None:
 
 
 def test_nothing_global_changes() -> None:
-    before = sys.getrecursionlimit(), dict(os.environ), np.geterr(), list(warnings.filters)
+    before = sys.getrecursionlimit(), dict(os.environ), np.geterr(), list(warnings.filters), gc.isenabled()
     program = nexortlang.loads(TRAINED)
     program.limit(samples=32), program.simulate(16), program.verify((8, 16), seeds=2, samples=32), program.core()
     nexortlang.loads("show a").check()
-    assert (sys.getrecursionlimit(), dict(os.environ), np.geterr(), list(warnings.filters)) == before
+    assert (sys.getrecursionlimit(), dict(os.environ), np.geterr(), list(warnings.filters), gc.isenabled()) == before
 
 
 def test_programs_and_answers_can_be_pickled() -> None:
