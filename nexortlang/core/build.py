@@ -7,17 +7,19 @@ over r slots live on the slots 0 … r − 1 (what an Avg leaves excepted); on o
 
 from __future__ import annotations
 
-from collections import ChainMap, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator, MutableMapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from fractions import Fraction
+from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from nexortlang.core.program import (
+    ZERO,
     Avg,
     Concat,
     Const,
@@ -45,6 +47,9 @@ from nexortlang.core.program import (
 from nexortlang.entrywise.ops import OPS
 from nexortlang.source import Span
 
+broadcast_shapes = lru_cache(maxsize=1 << 12)(np.broadcast_shapes)
+"""NumPy's, remembered: long programs have few shapes."""
+
 
 class TypeRuleError(AssertionError):
     """A core instruction was built against its type rule: a bug in the pass that built it."""
@@ -65,30 +70,48 @@ def map_power(op: str, args: Sequence[Value]) -> Fraction:
     powers = [a.type.power for a in args]
     match OPS[op].power:
         case "zero":
-            return Fraction(0)
+            return ZERO
         case "sum":
-            return powers[0] + powers[1]
+            return added_powers(powers[0], powers[1])
         case "difference":
             return powers[0] - powers[1]
         case "largest":
-            live = [a.type.power for a in args if not is_zero(a)]
-            return max(live, default=Fraction(0))
+            return _largest_power(args)
         case "same":
             return powers[0]
         case "half":
             return powers[0] / 2
         case "exponent":
             if powers[0] == 0:
-                return Fraction(0)
+                return ZERO
             exponent = args[1]
             if not isinstance(exponent, Const) or exponent.array.size != 1:
                 raise TypeRuleError("a power of n raised to what is not one constant")
             return powers[0] * Fraction(float(exponent.array)).limit_denominator(10**6)
 
 
+def added_powers(p: Fraction, q: Fraction) -> Fraction:
+    """p + q, most often 0 and something."""
+    return p + q if p and q else p or q
+
+
+def _largest_power(args: Iterable[Value]) -> Fraction:
+    """Of a sum of terms. Most often they share one, and then mostly one Fraction, whose comparison costs a microsecond."""
+    powers = {id(a.type.power): a.type.power for a in args if not is_zero(a)}
+    return max(powers.values(), default=ZERO)
+
+
 def is_zero(v: Value) -> bool:
     """Whether v is the constant 0 (which has no power of n)."""
-    return isinstance(v, Const) and not v.array.any()
+    return is_everywhere(v, 0.0)
+
+
+def is_everywhere(v: Value, number: float) -> bool:
+    """Whether v is a constant that has this entry alone. The first one mostly tells."""
+    if not isinstance(v, Const):
+        return False
+    a = v.array
+    return not a.size or (a.item(0) == number and (a.size == 1 or bool((a == number).all())))
 
 
 _SUMS = frozenset(op.name for op in OPS.values() if op.power == "largest")
@@ -96,9 +119,22 @@ _SUMS = frozenset(op.name for op in OPS.values() if op.power == "largest")
 
 def vanishes(v: Value, argument: Value) -> bool:
     """Whether an operand of a sum (or a part of a Concat) has a lower power of n than the whole, so that it is 0 in the limit."""
-    if not isinstance(v, Concat) and not (isinstance(v, Map) and v.op in _SUMS):
-        return False
-    return argument.type.power < v.type.power and not is_zero(argument)
+    return _is_sum(v) and _is_lower(argument, v.type.power)
+
+
+def live_operands(v: Value) -> tuple[Value, ...]:
+    """The operands whose limit enters v's."""
+    read = operands(v)
+    return tuple(a for a in read if not _is_lower(a, v.type.power)) if _is_sum(v) else read
+
+
+def _is_sum(v: Value) -> bool:
+    return (isinstance(v, Map) and v.op in _SUMS) or isinstance(v, Concat)
+
+
+def _is_lower(v: Value, power: Fraction) -> bool:
+    own = v.type.power
+    return own is not power and own < power and not is_zero(v)
 
 
 def _unshaped(v: Value) -> Value:
@@ -133,7 +169,7 @@ class Builder:
         self.program = program or Program()
         self.span: Span | None = None
         self.memo: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
-        self._shared: MutableMapping[Hashable, Value] = {}
+        self._shared: tuple[dict[Hashable, Value], ...] = ({},)  # what is built goes into the first
         self._shared_constants: dict[Hashable, Value] = {}
         self._constant_memo: defaultdict[str, dict[Any, Any]] = defaultdict(dict)
         self._constants: set[int] = set()
@@ -178,10 +214,13 @@ class Builder:
         inner, outer = (matrix.rows, matrix.cols) if transposed else (matrix.cols, matrix.rows)
         if not x.type.is_vector or x.type.width != inner:
             raise TypeRuleError(f"{matrix.name} applied to {x.type}")
-        shape = np.broadcast_shapes(members.shape, x.type.shape)
-        t = Type(((0, outer),), shape, x.type.power)
-        key = ("matmul", id(matrix), members.shape, members.tobytes(), transposed, x.id, tag)
-        return self._share(key, lambda: MatMul(type=t, matrix=matrix, members=members, transposed=transposed, x=x))
+
+        def make() -> Value:
+            shape = broadcast_shapes(members.shape, x.type.shape)
+            t = Type(((0, outer),), shape, x.type.power)
+            return MatMul(type=t, matrix=matrix, members=members, transposed=transposed, x=x)
+
+        return self._share(("matmul", id(matrix), members.shape, members.tobytes(), transposed, x.id, tag), make)
 
     def map(self, op: str, *args: Value) -> Value:
         if len(args) != OPS[op].arity:
@@ -191,12 +230,15 @@ class Builder:
                 return self.const(OPS[op].numpy(*(a.array for a in args if isinstance(a, Const))))
         if away := self._away(args):
             return self._renamed_back(lambda *low: self.map(op, *low), args, away)
-        shape = np.broadcast_shapes(*(a.type.shape for a in args))
-        t = Type(join_axes(a.type for a in args), shape, map_power(op, args))
-        if OPS[op].power == "largest":
-            self._note_lower_terms(args)
-        key = ("map", op, *(a.id for a in args))
-        return self._share(key, lambda: Map(type=t, op=op, args=args))
+
+        def make() -> Value:
+            shape = broadcast_shapes(*(a.type.shape for a in args))
+            t = Type(join_axes(a.type for a in args), shape, map_power(op, args))
+            if OPS[op].power == "largest":
+                self._note_lower_terms(args)
+            return Map(type=t, op=op, args=args)
+
+        return self._share(("map", op, *(a.id for a in args)), make)
 
     def avg(self, x: Value, slots: Iterable[int]) -> Value:
         """The plain instruction; see elaborate.averages for the algebra that comes before it."""
@@ -210,15 +252,19 @@ class Builder:
     def inner(self, spec: str, x: Value, y: Value) -> Value:
         if not (x.type.is_vector and y.type.is_vector and x.type.width == y.type.width):
             raise TypeRuleError(f"inner product of {x.type} and {y.type}")
-        shape = einsum_shape(spec, x.type.shape, y.type.shape)
-        t = Type((), shape, x.type.power + y.type.power)
-        return self._share(("inner", spec, x.id, y.id), lambda: Inner(type=t, spec=spec, x=x, y=y))
+
+        def make() -> Value:
+            shape = einsum_shape(spec, x.type.shape, y.type.shape)
+            t = Type((), shape, added_powers(x.type.power, y.type.power))
+            return Inner(type=t, spec=spec, x=x, y=y)
+
+        return self._share(("inner", spec, x.id, y.id), make)
 
     def fluctuation(self, x: Value) -> Value:
         if not x.type.is_vector:
             raise TypeRuleError(f"a fluctuation of {x.type}")
         self.has_lower_terms = True
-        t = Type((), x.type.shape, Fraction(0))
+        t = Type((), x.type.shape)
         return self._share(("fluctuation", x.id), lambda: Fluctuation(type=t, x=x))
 
     def rename(self, x: Value, slots: dict[int, int]) -> Value:
@@ -236,10 +282,14 @@ class Builder:
     def gather(self, x: Value, index: np.ndarray) -> Value:
         index = np.asarray(index, dtype=np.intp)
         size = prod(x.type.shape)
+        entries = index.tobytes()
+        if index.shape == x.type.shape and entries == np.arange(size, dtype=np.intp).tobytes():
+            return x
+        key = ("gather", x.id, index.shape, entries)
+        if (known := self._known(key)) is not None:
+            return known
         if index.size and (index.min() < 0 or index.max() >= size):
             raise TypeRuleError(f"gather beyond the {size} entries")
-        if index.shape == x.type.shape and np.array_equal(index.ravel(), np.arange(size)):
-            return x
         if isinstance(x, Const):
             return self.const(x.array.reshape(-1)[index])
         if isinstance(x, Gather):
@@ -247,7 +297,6 @@ class Builder:
         if away := self._away([x]):
             return self._renamed_back(lambda low: self.gather(low, index), [x], away)
         t = Type(x.type.axes, index.shape, x.type.power)
-        key = ("gather", x.id, index.shape, index.tobytes())
         return self._share(key, lambda: Gather(type=t, x=x, index=index))
 
     def reshape(self, x: Value, shape: Shape) -> Value:
@@ -266,8 +315,7 @@ class Builder:
         if away := self._away(args):
             return self._renamed_back(lambda *low: self.concat(low), args, away)
         axes = join_axes(a.type for a in args)
-        live = [a.type.power for a in args if not is_zero(a)]
-        t = Type(axes, (sum(prod(a.type.shape) for a in args),), max(live, default=Fraction(0)))
+        t = Type(axes, (sum(prod(a.type.shape) for a in args),), _largest_power(args))
         self._note_lower_terms(args)
         return self._share(("concat", *(a.id for a in args)), lambda: Concat(type=t, args=tuple(args)))
 
@@ -279,7 +327,7 @@ class Builder:
         if away := self._away([x]):
             return self._renamed_back(lambda low: self.reduce(op, low, axis), [x], away)
         shape = x.type.shape[:axis] + x.type.shape[axis + 1 :]
-        power = Fraction(0) if op == "argmax" else x.type.power
+        power = ZERO if op == "argmax" else x.type.power
         t = Type(x.type.axes, shape, power)
         return self._share(("reduce", op, x.id, axis), lambda: Reduce(type=t, op=op, x=x, axis=axis))  # type: ignore[arg-type]
 
@@ -289,18 +337,22 @@ class Builder:
             return self.const(np.einsum(spec, x.array, y.array))
         if away := self._away((x, y)):
             return self._renamed_back(lambda *low: self.einsum(spec, *low), (x, y), away)
-        t = Type(join_axes((x.type, y.type)), shape, x.type.power + y.type.power)
+        t = Type(join_axes((x.type, y.type)), shape, added_powers(x.type.power, y.type.power))
         return self._share(("einsum", spec, x.id, y.id), lambda: Einsum(type=t, spec=spec, x=x, y=y))
 
     def scale(self, x: Value, exponent: Fraction) -> Value:
-        if exponent == 0 or is_zero(x):
+        if not exponent or is_zero(x):
             return x
         if isinstance(x, Scale):
             return self.scale(x.x, x.exponent + exponent)
         if away := self._away([x]):
             return self._renamed_back(lambda low: self.scale(low, exponent), [x], away)
-        t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
-        return self._share(("scale", x.id, exponent), lambda: Scale(type=t, x=x, exponent=exponent))
+
+        def make() -> Value:
+            t = Type(x.type.axes, x.type.shape, x.type.power + exponent)
+            return Scale(type=t, x=x, exponent=exponent)
+
+        return self._share(("scale", x.id, exponent), make)
 
     def first_order(self, x: Value, exponent: Fraction, limit: Value | None) -> Value:
         """n^exponent · x of order 1, with its limit (None: 0); see elaborate.first_order for when that is so."""
@@ -338,7 +390,9 @@ class Builder:
     def constants(self) -> Iterator[None]:
         """What is built inside is constant for gradients. It is not shared with equal instructions outside, which are not."""
         outside, memo, first = self._shared, self.memo, len(self.program.values)
-        self._shared, self.memo = ChainMap(self._shared_constants, outside), self._constant_memo
+        if outside[0] is not self._shared_constants:
+            self._shared = (self._shared_constants, *outside)
+        self.memo = self._constant_memo
         try:
             yield
         finally:
@@ -353,7 +407,7 @@ class Builder:
         """Whether v is a constant, or was computed from constants alone."""
         return v.id in self._of_constants or self.is_constant(v)
 
-    def rewritten(self, result: Value, x: Value, slots: Iterable[int] = (), exponent: Fraction = Fraction(0)) -> Value:
+    def rewritten(self, result: Value, x: Value, slots: Iterable[int] = (), exponent: Fraction = ZERO) -> Value:
         """The result, noted as what algebra has made of n^exponent · average of x over the slots.
 
         Such algebra sees through names (with h = x + y it makes <v|x> + <v|y> of avg(v*h)). Gradients with respect to h go by what was written.
@@ -374,8 +428,8 @@ class Builder:
 
     def _away(self, args: Sequence[Value]) -> dict[int, int]:
         """The slots 0 … r − 1 for the slots that args have together; empty if those are the same."""
-        slots = sorted({slot for a in args for slot in a.type.slots})
-        return {slot: k for k, slot in enumerate(slots)} if slots and slots[-1] >= len(slots) else {}
+        slots = {slot for a in args for slot, _ in a.type.axes}
+        return {slot: k for k, slot in enumerate(sorted(slots))} if slots and max(slots) >= len(slots) else {}
 
     def _renamed_back(self, build: Callable[..., Value], args: Sequence[Value], away: dict[int, int]) -> Value:
         """What is built from the args at low slots, on their own slots."""
@@ -384,17 +438,26 @@ class Builder:
         return self.rename(low, {k: back[k] for k in low.type.slots})
 
     def _note_lower_terms(self, args: Sequence[Value]) -> None:
-        if args[0].type.power != args[-1].type.power or len({a.type.power for a in args}) > 1:
+        first = args[0].type.power
+        if any(a.type.power is not first and a.type.power != first for a in args):
             self.has_lower_terms = True
 
     def _share(self, key: Hashable, make: Callable[[], Value]) -> Value:
-        found = self._shared.get(key)
+        found = self._known(key)
         if found is None:
-            found = self._shared[key] = self._append(make())
+            found = self._shared[0][key] = self._append(make())
         return found
 
+    def _known(self, key: Hashable) -> Value | None:
+        for shared in self._shared:
+            if (found := shared.get(key)) is not None:
+                return found
+        return None
+
     def _append(self, value: Value) -> Value:
-        value = replace(value, id=len(self.program.values), span=value.span or self.span)
+        """Numbers a value that nobody has seen yet."""
+        object.__setattr__(value, "id", len(self.program.values))
+        object.__setattr__(value, "span", value.span or self.span)
         self.program.values.append(value)
         reads = operands(value)
         if reads and all(self.is_of_constants(v) for v in reads):

@@ -33,6 +33,8 @@ import numpy as np
 from nexortlang.source import Span
 
 Shape: TypeAlias = tuple[int, ...]
+ZERO = Fraction(0)
+
 Law: TypeAlias = Literal["normal", "uniform", "rademacher", "laplace", "bernoulli"]
 
 
@@ -50,7 +52,7 @@ class Type:
 
     axes: tuple[tuple[int, Width], ...]
     shape: Shape
-    power: Fraction = Fraction(0)
+    power: Fraction = ZERO
 
     @property
     def is_scalar(self) -> bool:
@@ -62,7 +64,7 @@ class Type:
 
     @property
     def slots(self) -> tuple[int, ...]:
-        return tuple(slot for slot, _ in self.axes)
+        return tuple([slot for slot, _ in self.axes]) if self.axes else ()
 
     @property
     def width(self) -> Width:
@@ -276,10 +278,10 @@ Value: TypeAlias = (
 def operands(v: Value) -> tuple[Value, ...]:
     """The values an instruction reads."""
     match v:
-        case Const() | InitVector() | InitScalar():
-            return ()
         case Map(args=args) | Concat(args=args):
             return args
+        case Const() | InitVector() | InitScalar():
+            return ()
         case Inner(x=x, y=y) | Einsum(x=x, y=y):
             return (x, y)
         case _:

@@ -13,6 +13,7 @@ import numpy as np
 
 from nexortlang.core.build import TypeRuleError, einsum_shape, is_zero, join_axes, map_power
 from nexortlang.core.program import (
+    ZERO,
     Avg,
     Concat,
     Const,
@@ -35,8 +36,6 @@ from nexortlang.core.program import (
     operands,
 )
 from nexortlang.entrywise.ops import OPS
-
-ZERO = Fraction(0)
 
 
 def verify(program: Program) -> list[str]:

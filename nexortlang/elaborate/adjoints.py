@@ -18,16 +18,15 @@ from math import prod
 
 import numpy as np
 
-from nexortlang.core.build import Builder, is_zero
-from nexortlang.core.program import Const, Map, Scale, Shape, Type, Value, Width
+from nexortlang.core.build import Builder, added_powers, broadcast_shapes, is_everywhere, is_zero
+from nexortlang.core.program import ZERO, Const, Map, Scale, Shape, Type, Value, Width
 from nexortlang.elaborate.averages import average
 
 LABELS = string.ascii_lowercase
-ZERO = Fraction(0)
 
 
 def is_one(v: Value) -> bool:
-    return isinstance(v, Const) and bool((v.array == 1.0).all())
+    return is_everywhere(v, 1.0)
 
 
 def multiply(b: Builder, x: Value, y: Value) -> Value:
@@ -38,7 +37,7 @@ def multiply(b: Builder, x: Value, y: Value) -> Value:
         return b.scale(multiply(b, x, y.x), y.exponent)
     if isinstance(y, Const):
         x, y = y, x
-    if is_one(x) and np.broadcast_shapes(x.type.shape, y.type.shape) == y.type.shape:
+    if is_one(x) and broadcast_shapes(x.type.shape, y.type.shape) == y.type.shape:
         return y
     if isinstance(x, Const):
         match y:
@@ -59,7 +58,7 @@ def plus(b: Builder, x: Value, y: Value) -> Value:
     if isinstance(x, Scale) and isinstance(y, Scale) and x.exponent == y.exponent:
         return b.scale(plus(b, x.x, y.x), x.exponent)
     for zero, other in ((x, y), (y, x)):
-        if is_zero(zero) and np.broadcast_shapes(zero.type.shape, other.type.shape) == other.type.shape:
+        if is_zero(zero) and broadcast_shapes(zero.type.shape, other.type.shape) == other.type.shape:
             return other
     match x, y:
         case _, Map(op="mul", args=(Const() as c, rest)) if (c.array == -1.0).all() and not c.type.shape:
@@ -196,7 +195,7 @@ class AdjointAlgebra:
         coefficient = multiply(self.b, coefficient, c)
         if isinstance(coefficient, Scale):
             more, coefficient = more + coefficient.exponent, coefficient.x
-        return Adjoint(exponent + more, coefficient, body)
+        return Adjoint(added_powers(exponent, more), coefficient, body)
 
     def value(self, a: Adjoint, t: Type) -> Value:
         """The adjoint as a value with all the axes of type t and its finite shape."""

@@ -11,7 +11,7 @@ from fractions import Fraction
 
 import numpy as np
 
-from nexortlang.core.build import is_zero
+from nexortlang.core.build import broadcast_shapes, is_zero
 from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Type, Value, Width
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import first_order, operators
@@ -187,7 +187,7 @@ def _type(at: At) -> Type:
 def broadcast_shape(operands: Sequence[At], span: Span) -> tuple[int, ...]:
     shapes = [shape_of(at.value) for at in operands]
     try:
-        return np.broadcast_shapes(*shapes)
+        return broadcast_shapes(*shapes)
     except ValueError:
         texts = " and ".join(shape_text(s) or "[]" for s in dict.fromkeys(s for s in shapes if s))
         raise error(
@@ -202,7 +202,7 @@ def broadcast_shape(operands: Sequence[At], span: Span) -> tuple[int, ...]:
 def fits(shape: tuple[int, ...], into: tuple[int, ...]) -> bool:
     """Whether a finite shape broadcasts to another one."""
     try:
-        return np.broadcast_shapes(shape, into) == into
+        return broadcast_shapes(shape, into) == into
     except ValueError:
         return False
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from nexortlang.core.build import Builder, vanishes
+from nexortlang.core.build import Builder, live_operands, vanishes
 from nexortlang.core.program import (
     Avg,
     Concat,
@@ -46,7 +46,7 @@ from nexortlang.elaborate.adjoints import AdjointAlgebra, multiply, plus
 from nexortlang.elaborate.averages import average
 from nexortlang.elaborate.describe import power_text
 from nexortlang.elaborate.jacobian import Jacobian, contributions, merged, taken
-from nexortlang.elaborate.leading import leading, live_operands, peel, zeros
+from nexortlang.elaborate.leading import leading, peel, zeros
 from nexortlang.elaborate.narrowing import narrowed
 
 HALF = Fraction(1, 2)
@@ -142,10 +142,11 @@ def motion(b: Builder, v: Value) -> Motion:
     pending = [v]
     while pending:
         u = pending[-1]
-        live = live_operands(u)
         if u.id in memo:
             pending.pop()
-        elif missing := [a for a in live if a.id not in memo]:
+            continue
+        live = () if isinstance(u, FirstOrder) else live_operands(u)
+        if missing := [a for a in live if a.id not in memo]:
             pending.extend(missing)
         else:
             memo[u.id] = _own_motion(u, [memo[a.id] for a in live])
@@ -229,7 +230,7 @@ class _Pass:
         chain = []
         while (v.id, self._power) not in memo:
             chain.append(v)
-            kept = [a for a in operands(v) if not vanishes(v, a)]
+            kept = live_operands(v)
             if not (isinstance(v, Map) and v.op in ("add", "sub") and len(kept) == 1 and kept[0].type == v.type):
                 memo[v.id, self._power] = False
             elif not self._matters(kept[0]):

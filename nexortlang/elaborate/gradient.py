@@ -9,9 +9,8 @@ costs no more than asking for all at once; a gradient is a constant for later gr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -62,8 +61,7 @@ def version(b: Builder, loss: Value, history: Sequence[Value]) -> Value | None:
     return next((v for v in reversed(history) if depends(b, loss, v)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(NamedTuple):
     """An instruction that reads a value, as its operand number `position`."""
 
     value: Value

@@ -15,8 +15,9 @@ from math import prod
 
 import numpy as np
 
-from nexortlang.core.build import Builder, is_zero, vanishes
+from nexortlang.core.build import Builder, is_zero, live_operands, vanishes
 from nexortlang.core.program import (
+    ZERO,
     Avg,
     Concat,
     Einsum,
@@ -52,7 +53,7 @@ def leading(b: Builder, v: Value) -> Value | None:
             if u.id in memo:
                 pending.pop()
                 continue
-            reads = [u.limit] if isinstance(u, FirstOrder) and u.limit else live_operands(u)
+            reads = sources(u)
             if missing := [a for a in reads if a.id not in memo]:
                 pending.extend(missing)
             else:
@@ -60,9 +61,9 @@ def leading(b: Builder, v: Value) -> Value | None:
         return memo[v.id]
 
 
-def live_operands(v: Value) -> list[Value]:
-    """The operands that the leading part is made of."""
-    return [] if isinstance(v, FirstOrder) else [a for a in operands(v) if not vanishes(v, a)]
+def sources(v: Value) -> Sequence[Value]:
+    """What the leading part is made of."""
+    return ([v.limit] if v.limit else []) if isinstance(v, FirstOrder) else live_operands(v)
 
 
 def zeros(b: Builder, t: Type) -> Value:
@@ -72,7 +73,7 @@ def zeros(b: Builder, t: Type) -> Value:
 
 def peel(v: Value) -> tuple[Value, Fraction]:
     """v as (x, p) with v = n^p x."""
-    return (v.x, v.exponent) if isinstance(v, Scale) else (v, Fraction(0))
+    return (v.x, v.exponent) if isinstance(v, Scale) else (v, ZERO)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +88,12 @@ class _Rebuilt:
             return self.known[v.limit.id] if v.limit else None
         if isinstance(v, InitVector | InitScalar):
             return v if v.mean.any() or v.variance.any() else None
-        if not operands(v):
+        reads = operands(v)
+        if not reads:
             return None if is_zero(v) else v
-        args = [None if vanishes(v, a) else self.known[a.id] for a in operands(v)]
+        args = [None if vanishes(v, a) else self.known[a.id] for a in reads]
         may_cancel = isinstance(v, Map) and v.op in ("add", "sub", "stop")
-        if not may_cancel and all(x is a for x, a in zip(args, operands(v), strict=True)):
+        if not may_cancel and all(x is a for x, a in zip(args, reads, strict=True)):
             return v
         found = self._made(v, args)
         return None if found is None or is_zero(found) else found

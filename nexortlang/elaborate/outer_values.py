@@ -13,7 +13,7 @@ from math import prod
 import numpy as np
 
 from nexortlang.core.build import Builder
-from nexortlang.core.program import Map, Scale, Shape, Value
+from nexortlang.core.program import ZERO, Map, Scale, Shape, Value
 from nexortlang.elaborate.adjoints import multiply, plus
 from nexortlang.elaborate.averages import average
 from nexortlang.elaborate.separation import separation
@@ -21,7 +21,7 @@ from nexortlang.elaborate.separation import separation
 
 def applied(b: Builder, value: Value, transposed: bool, x: Value) -> Value:
     """Σ_j value[i, j]·x[j] = size · avg_j, or with value[j, i]."""
-    value, exponent = (value.x, value.exponent) if isinstance(value, Scale) else (value, Fraction(0))
+    value, exponent = (value.x, value.exponent) if isinstance(value, Scale) else (value, ZERO)
     if transposed:
         value = b.rename(value, {0: 1, 1: 0})
     y = average(b, b.mul(value, b.rename(x, {0: 1})), (1,))

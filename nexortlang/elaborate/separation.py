@@ -169,7 +169,7 @@ def _with_family(b: Builder, v: Value, found: Separation, parts: list[Separation
     if v.type.slots != (0, 1):
         return found
     linear = linear_operands(v)
-    if isinstance(v, Map) and len({a.type.power for a in linear}) > 1:
+    if isinstance(v, Map) and any(a.type.power != linear[0].type.power for a in linear):
         return found  # terms of lower power stand apart: an array has one power of n
     families = [p.family for a, p in zip(operands(v), parts, strict=True) if any(a is x for x in linear)]
     known = [f for f in families if f is not None]

@@ -17,7 +17,7 @@ from math import prod
 import numpy as np
 
 from nexortlang.core.build import Builder, is_zero
-from nexortlang.core.program import Map, Scale, Value
+from nexortlang.core.program import ZERO, Map, Scale, Value
 from nexortlang.elaborate.products import Expansion, Factor, Product, Stack, aligned
 from nexortlang.elaborate.separation import Family, linear_operands, separation
 
@@ -209,7 +209,7 @@ def _rows_taken(b: Builder, c: Value, index: np.ndarray) -> Value:
 
 
 def _peeled(v: Value) -> tuple[Value, Fraction]:
-    return (v.x, v.exponent) if isinstance(v, Scale) else (v, Fraction(0))
+    return (v.x, v.exponent) if isinstance(v, Scale) else (v, ZERO)
 
 
 def _size(b: Builder, family: Family) -> int:
