@@ -135,7 +135,7 @@ def randomisation(program: Program, count: int, seed: int = 0) -> float:
     engine: Engine = "numba" if REPLICATES * p.copies * p.cost[1] * count**2 > COMPILE_FROM else "numpy"
     start = time.perf_counter()
     seeds = np.random.SeedSequence(seed).spawn(p.copies)
-    run_together(p, [System(p, count, np.empty((0, 1)), s, engine) for s in seeds])
+    run_together(p, [System(p, count, np.empty((1, 0, 1)), s, engine) for s in seeds])
     return time.perf_counter() - start
 
 

@@ -81,7 +81,7 @@ def randomisation(p: Program, count: int, seed: int) -> np.ndarray:
     """The shown curve from one set of particles."""
     found = plan([show.value for show in p.shows])
     seeds = np.random.SeedSequence([2**31, seed]).spawn(found.copies)
-    systems = [System(found, count, np.empty((0, 1)), s, "numba" if found.cost[1] else "numpy") for s in seeds]
+    systems = [System(found, count, np.empty((1, 0, 1)), s, "numba" if found.cost[1] else "numpy") for s in seeds]
     run_together(found, systems)
     return np.array([np.mean([s.values[show.value.id] for s in systems]) for show in p.shows])
 

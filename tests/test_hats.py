@@ -27,9 +27,9 @@ N, M = Width("n"), Width("m")
 def sample(values: list[Value], hats: Hats, count: int = 64, seed: int = 0) -> list[np.ndarray]:
     p = plan(values)
     assert hats.know(p.order)
-    system = System(p, count, np.empty((0, 1)), np.random.SeedSequence(seed), hats=hats)
+    system = System(p, count, np.empty((1, 0, 1)), np.random.SeedSequence(seed), hats=hats)
     run_together(p, [system])
-    return [system.values[v.id].reshape(count, -1) for v in values]
+    return [system.fetch(v).reshape(count, -1) for v in values]
 
 
 def layers(b: Builder) -> list[Value]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from fractions import Fraction
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -13,8 +13,10 @@ from nexortlang.core.build import Builder
 from nexortlang.core.program import InitVector, Matrix, Value, Width
 from nexortlang.diagnostics.model import NexortError
 from nexortlang.kets.particles import replicates
+from nexortlang.kets.particles.apply import contract
 from nexortlang.kets.particles.innovations import Operator, Space
 from nexortlang.kets.particles.plan import group_size, is_dense, plan
+from nexortlang.kets.particles.randomisation import members_abreast
 from nexortlang.kets.particles.replicates import Kind, Target
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.kets.results import Distribution, Estimate, Options
@@ -40,9 +42,9 @@ def answer(b: Builder, *values: Value, kind: Kind = "scalar", **options: float) 
 def single(values: list[Value], count: int = 512, seed: int = 0) -> list[np.ndarray]:
     """The values on one randomisation."""
     p = plan(values)
-    systems = [System(p, count, np.empty((0, 1)), s) for s in np.random.SeedSequence(seed).spawn(p.copies)]
+    systems = [System(p, count, np.empty((1, 0, 1)), s) for s in np.random.SeedSequence(seed).spawn(p.copies)]
     run_together(p, systems)
-    return [systems[0].values[v.id] for v in values]
+    return [systems[0].fetch(v) for v in values]
 
 
 def near(estimate: Estimate, truth: object, errors: float = 4.0) -> bool:
@@ -270,14 +272,14 @@ def test_pairs_meet_in_groups_where_both_are_averaged_out() -> None:
     for values in (wanted, [*wanted, b.avg(gap, (1,))]):
         p = plan(values)
         assert any(not is_dense(v.type) for v in p.order) and p.grouped == (len(values) == len(wanted))
-        systems = [System(p, 96, np.empty((0, 1)), s) for s in np.random.SeedSequence(0).spawn(p.copies)]
+        systems = [System(p, 96, np.empty((1, 0, 1)), s) for s in np.random.SeedSequence(0).spawn(p.copies)]
         run_together(p, systems)
         group = 32 if p.grouped else 96
         for k, system in enumerate(systems):
-            one, other = (s.values[x.id].reshape(-1, group, 2) for s in (system, systems[1 - k]))
+            one, other = (s.fetch(x).reshape(-1, group, 2) for s in (system, systems[1 - k]))
             gaps = np.abs(one[:, :, None] - other[:, None])
             weight = np.exp(-np.sqrt(gaps))
-            found = [system.values[v.id][0] for v in values[1:4]]
+            found = [system.fetch(v)[0] for v in values[1:4]]
             truths = gaps, weight * one[:, :, None], weight * other[:, None]
             assert all(np.allclose(f, t.mean(axis=(0, 1, 2)), rtol=1e-12) for f, t in zip(found, truths, strict=True))
 
@@ -338,9 +340,9 @@ def test_a_matrix_updated_twice_by_functions_of_pairs() -> None:
     for store in (True, False):
         p = plan(wanted, store_pairs=store)
         assert any(len(v.type.axes) == 2 for v in p.order) == store
-        systems = [System(p, 256, np.empty((0, 1)), s) for s in np.random.SeedSequence(0).spawn(p.copies)]
+        systems = [System(p, 256, np.empty((1, 0, 1)), s) for s in np.random.SeedSequence(0).spawn(p.copies)]
         run_together(p, systems)
-        results.append([s.values[v.id] for s in systems for v in wanted])
+        results.append([s.fetch(v) for s in systems for v in wanted])
     assert np.allclose(results[0], results[1], rtol=1e-12)
 
 
@@ -468,10 +470,67 @@ def test_a_matrix_that_comes_when_the_width_is_crowded() -> None:
     rng = np.random.default_rng(0)
     space = Space(256, rng)
     operators = [Operator(space, space, 1.0, 1.0) for _ in range(20)]
-    x = rng.standard_normal((64, 8)) @ rng.standard_normal((8, 256)) / 8**0.5
+    x = rng.standard_normal((1, 64, 8)) @ rng.standard_normal((8, 256)) / 8**0.5
     results = [op.apply(x, False) for op in operators]
     for op, h in zip(operators, results, strict=True):
         assert 0.9 < np.mean(h * h) / np.mean(x * x) < 1.1
         y = np.tanh(h)
         back = op.apply(y, True)
-        np.testing.assert_allclose(back @ x.T, y @ h.T, rtol=1e-9, atol=1e-9)
+        np.testing.assert_allclose(back[0] @ x[0].T, y[0] @ h[0].T, rtol=1e-9, atol=1e-9)
+
+
+# ---------------------------------------------------------------------------- runs abreast
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "a,b->ab",
+        "ab,b->a",
+        "ab,bc->ca",
+        "abc,ac->cb",
+        "ab,ab->",
+        "Za,Za->Z",
+        "Zab,Zcb->Zca",
+        "ab,c->bc",
+        "aab,b->a",
+        ",->",
+        "a,->a",
+    ],
+)
+def test_contractions(spec: str) -> None:
+    """As numpy.einsum, with an index that is shared, summed, of one operand only, or repeated."""
+    rng = np.random.default_rng(0)
+    size = {"a": 3, "b": 4, "c": 2, "Z": 5}
+    inputs, out = spec.split("->")
+    labels_x, labels_y = inputs.split(",")
+    x, y = (rng.standard_normal([size[c] for c in labels]) for labels in (labels_x, labels_y))
+    np.testing.assert_allclose(contract(labels_x, labels_y, out, x, y), np.einsum(spec, x, y), rtol=1e-12, atol=1e-13)
+
+
+def test_runs_abreast_are_independent_and_each_is_adjoint() -> None:
+    """Four members of a system: other numbers, the same laws; also where one has fewer directions than another."""
+    b = Builder()
+    W, x, y = gaussian(b), normal(b, 2), normal(b, 2)
+    rare = b.map("relu", b.map("sub", x, b.const(2.5)))  # of few particles, or of none
+    u = b.matmul(W, ONE, False, rare)
+    z = b.map("tanh", b.add(u, y))
+    back = b.matmul(W, ONE, True, z)
+    dot, adjoint = b.inner("a,b->ab", back, rare), b.inner("a,b->ab", z, u)
+    wanted = [x, u, back, dot, adjoint]
+    p = plan(wanted)
+    system = System(p, 64, np.empty((4, 0, 1)), np.random.SeedSequence(3))
+    run_together(p, [system])
+    first, *others = (system.member_values(v) for v in wanted)
+    assert len(first) == 4 and all(np.abs(a - c).max() > 0.1 for a, c in combinations(first, 2))
+    assert all(np.isfinite(array).all() for array in others)
+    np.testing.assert_allclose(others[2], others[3].swapaxes(-1, -2), rtol=1e-9, atol=1e-12)
+
+
+def test_as_many_runs_abreast_as_pay() -> None:
+    """Not where particles meet in pairs, and not with so many particles that Python's part is small."""
+    b = Builder()
+    x = normal(b)
+    alone, pairs = plan([b.inner(",->", x, x)]), plan([b.avg(b.map("max", x, b.rename(x, {0: 1})), (0, 1))])
+    assert [members_abreast(alone, count) for count in (16, 1024, 4096, 1 << 16)] == [4, 4, 2, 1]
+    assert members_abreast(pairs, 256) == 1

@@ -46,9 +46,9 @@ def shown(text: str) -> list[Value]:
 
 
 def on_particles(p: Plan, values: list[Value], count: int, seed: int = 0) -> list[np.ndarray]:
-    systems = [System(p, count, np.empty((0, 1)), s) for s in np.random.SeedSequence(seed).spawn(p.copies)]
+    systems = [System(p, count, np.empty((1, 0, 1)), s) for s in np.random.SeedSequence(seed).spawn(p.copies)]
     run_together(p, systems)
-    return [systems[0].values[v.id] for v in values]
+    return [systems[0].fetch(v) for v in values]
 
 
 @pytest.mark.parametrize("output", [PLAIN, SHARED])
@@ -96,9 +96,9 @@ def test_innovations_stay_clear_of_each_other_and_of_what_is_set_apart() -> None
     before = np.ones((1, 512))
     for _ in range(20):
         x = rng.standard_normal((1, 512))
-        space.set_apart(x)
+        space.set_apart(x[None])
         before = np.concatenate([before, x / np.sqrt(np.mean(x * x))])
-        z = space.normals(2)
+        (z,) = space.normals(2)
         np.testing.assert_allclose(z @ z.T / 512, np.eye(2), atol=1e-12)
         np.testing.assert_allclose(z @ before.T / 512, 0.0, atol=1e-10)
         before = np.concatenate([before, z])
@@ -113,8 +113,7 @@ def test_a_matrix_keeps_norms_however_many_directions_its_transpose_has_met() ->
         space = Space(512, rng)
         W = Operator(space, space, 1.0, 1.0)
         y, x = (rng.standard_normal((size, 512)) for size in (200, 20))
-        before = W.apply(y, True)
-        after = W.apply(x, False)
+        (before,), (after,) = W.apply(y[None], True), W.apply(x[None], False)
         norms.append(float(np.mean(np.mean(after**2, axis=1) / np.mean(x**2, axis=1))))
         np.testing.assert_allclose(before @ x.T, y @ after.T, atol=1e-8)
     error = np.std(norms, ddof=1) / len(norms) ** 0.5

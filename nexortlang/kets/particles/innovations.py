@@ -8,8 +8,8 @@ Guarantees: ⟨Wᵀy|u⟩ = (n/m)⟨y|Wu⟩ holds in the sample to rounding, for
 would make W x too large by a part r/N, at every N the same where r grows with N. At finite width nothing is added, since W x is fresh in the rest of the space only. So here: an
 innovation is as much smaller as the error along what was met before is expected to be large (`Side._dot_error`). Late ones are those of a network of finite width N, and no more biased.
 
-All families of vectors are stored with particles last, (columns, N): a basis grows by rows, and every product here is a thin matrix product.
-The inner product is uᵀv/N throughout.
+All families of vectors are stored with particles last, (members, columns, N): a basis grows by rows, and every product here is a thin matrix product.
+The inner product is uᵀv/N throughout. Members are independent runs that go abreast, with as many directions each; where one has fewer, it has rows of 0.
 """
 
 from __future__ import annotations
@@ -44,65 +44,86 @@ LEAST = 0.05
 
 
 class Rows:
-    """A growing array of rows of N numbers."""
+    """For each member a growing array of rows of N numbers."""
 
-    def __init__(self, count: int) -> None:
-        self._data = np.empty((8, count))
+    def __init__(self, members: int, count: int) -> None:
+        self._data = np.empty((members, 8, count))
         self.used = 0
 
     @property
     def array(self) -> np.ndarray:
-        return self._data[: self.used]
+        """(members, rows, N)."""
+        return self._data[:, : self.used]
 
     @property
     def bytes(self) -> int:
         return self._data.nbytes
 
     def append(self, rows: np.ndarray) -> None:
-        needed = self.used + len(rows)
-        if needed > len(self._data):
-            grown = np.empty((max(needed, 2 * len(self._data)), self._data.shape[1]))
-            grown[: self.used] = self.array
+        members, capacity, count = self._data.shape
+        needed = self.used + rows.shape[1]
+        if needed > capacity:
+            grown = np.empty((members, max(needed, 2 * capacity), count))
+            grown[:, : self.used] = self.array
             self._data = grown
-        self._data[self.used : needed] = rows
+        self._data[:, self.used : needed] = rows
         self.used = needed
+
+
+def overlaps(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Inner products of the rows of x with those of y."""
+    return np.asarray(x @ y.swapaxes(-1, -2) / x.shape[-1])
+
+
+def norms(x: np.ndarray) -> np.ndarray:
+    """Of the rows of x."""
+    return np.sqrt(np.mean(x * x, axis=-1))
+
+
+def normalised(x: np.ndarray) -> np.ndarray:
+    """The rows of x with norm 1; those that are 0 stay 0."""
+    size = norms(x)[..., None]
+    return x / np.where(size > 0.0, size, 1.0)
 
 
 def project_out(x: np.ndarray, basis: np.ndarray) -> np.ndarray:
     """x less its part in the span of orthonormal rows. Where little is left, digits are lost: normalise and do it again."""
-    return x - (x @ basis.T / x.shape[1]) @ basis if len(basis) else x
+    return x - overlaps(x, basis) @ basis if basis.shape[-2] else x
 
 
 def independent_part(x: np.ndarray, tolerance: float, most: int) -> np.ndarray:
-    """Orthonormal rows that span the rows of x (each of norm ≤ 1) up to `tolerance`; at most `most` of them, the largest directions."""
-    gram = x @ x.T / x.shape[1]
-    weights, directions = np.linalg.eigh(gram)
-    keep = np.flatnonzero(weights > tolerance**2)[::-1][:most]
-    return (directions[:, keep] / np.sqrt(weights[keep])).T @ x
+    """Orthonormal rows that span the rows of x (each of norm ≤ 1) up to `tolerance`; at most `most` of them, the largest directions.
+
+    As many for each member as for the one that needs most, unless there are no more.
+    """
+    weights, directions = np.linalg.eigh(overlaps(x, x))
+    needed = int(np.max(np.sum(weights > tolerance**2, axis=-1)))
+    kept = slice(None, -min(needed, most) - 1, -1)
+    return (directions[..., kept] * _inverse_root(weights[..., kept])).swapaxes(-1, -2) @ x
 
 
-def orthonormalise(x: np.ndarray) -> np.ndarray:
-    """The orthonormal rows nearest to x (Löwdin): the Gram matrix to the power −1/2 times x."""
-    weights, directions = np.linalg.eigh(x @ x.T / x.shape[1])
-    return (directions / np.sqrt(weights)) @ directions.T @ x
+def orthonormalise(x: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
+    """The rows nearest to x among those with qᵀq/N the projector onto its span up to `tolerance` (Löwdin): orthonormal where those of x are independent."""
+    weights, directions = np.linalg.eigh(overlaps(x, x))
+    return (directions * _inverse_root(weights, tolerance)) @ (directions.swapaxes(-1, -2) @ x)
 
 
-def tight_frame(x: np.ndarray, tolerance: float) -> np.ndarray:
-    """As many rows as x, nearest to x among those with qᵀq/N the projector onto its span (up to `tolerance`): orthonormal rows where those of x are independent."""
-    weights, directions = np.linalg.eigh(x @ x.T / x.shape[1])
-    keep = weights > tolerance**2
-    return (directions[:, keep] / np.sqrt(weights[keep])) @ directions[:, keep].T @ x
+def _inverse_root(weights: np.ndarray, tolerance: float = TOLERANCE) -> np.ndarray:
+    """Of the eigenvalues of Gram matrices, before the eigenvectors' last axis; 0 for what is no direction."""
+    live = weights > tolerance**2
+    return np.where(live, 1.0 / np.sqrt(np.where(live, weights, 1.0)), 0.0)[..., None, :]
 
 
 class Space:
-    """The particles of one width: its random columns and the directions that later innovations keep clear of."""
+    """The particles of one width: their random columns and the directions that later innovations keep clear of."""
 
-    def __init__(self, count: int, rng: np.random.Generator) -> None:
+    def __init__(self, count: int, rng: np.random.Generator, members: int = 1) -> None:
         self.count = count
+        self.members = members
         self._rng = rng
         self._dimension = 0
-        self._taken = Rows(count)
-        self._taken.append(np.ones((1, count)))
+        self._taken = Rows(members, count)
+        self._taken.append(np.ones((members, 1, count)))
 
     @property
     def tolerance(self) -> float:
@@ -126,7 +147,7 @@ class Space:
     def uniforms(self, columns: int) -> np.ndarray:
         """Fresh columns of scrambled points in (0, 1)."""
         first, self._dimension = self._dimension, self._dimension + columns
-        return sobol.points(self.count, first, columns, self._rng)
+        return sobol.points(self.count, first, columns, self._rng, self.members)
 
     def normals(self, columns: int) -> np.ndarray:
         """Fresh standard normal columns, centred, orthonormal, clear of what was set apart; themselves set apart from now on, as far as there is room."""
@@ -134,19 +155,17 @@ class Space:
         if columns + self.used >= self.count:
             return z
         z = orthonormalise(project_out(z, self._taken.array))
-        self._taken.append(z[: self.room])
+        self._taken.append(z[:, : self.room])
         return z
 
     def along(self, x: np.ndarray) -> np.ndarray:
         """Components of the rows of x along what is set apart, in its order."""
-        return np.asarray(x @ self._taken.array.T / self.count)
+        return overlaps(x, self._taken.array)
 
     def set_apart(self, x: np.ndarray) -> None:
         """Later innovations will be orthogonal to the rows of x, as long as there is room."""
         if self.room:
-            norms = np.sqrt(np.mean(x * x, axis=1))
-            x = x[norms > 0.0] / norms[norms > 0.0, None]
-            self._taken.append(independent_part(project_out(x, self._taken.array), APART, self.room))
+            self._taken.append(independent_part(project_out(normalised(x), self._taken.array), APART, self.room))
 
 
 class Side:
@@ -154,9 +173,10 @@ class Side:
 
     def __init__(self, inputs: Space, outputs: Space) -> None:
         self.inputs, self.outputs = inputs, outputs
-        self.basis = Rows(inputs.count)
-        self.innovations = Rows(outputs.count)
+        self.basis = Rows(inputs.members, inputs.count)
+        self.innovations = Rows(outputs.members, outputs.count)
         self._ages = np.empty(0, int)  # how many directions of their width were set apart before the innovations
+        self._live = np.empty((inputs.members, 0))  # 1 for each direction that a member has, else 0
         self.lacking = False
         """Whether the basis may lack more of what it was made for than the tolerance, for want of room."""
 
@@ -166,43 +186,46 @@ class Side:
         return max(self.outputs.tolerance, self.inputs.tolerance)
 
     def coordinates(self, x: np.ndarray, other: Side, found: np.ndarray | None = None) -> np.ndarray:
-        """Qᵀx/N, (columns, directions), after the basis has been made to span x. `other`: the other orientation. `found`: Qᵀx/N before."""
-        count = x.shape[1]
+        """Qᵀx/N, (members, columns, directions), after the basis has been made to span x. `other`: the other orientation. `found`: Qᵀx/N before."""
         if found is None:
-            found = x @ self.basis.array.T / count
-        most = int(MOST * count) - self.basis.used
-        new = self._new_directions(x, x - found @ self.basis.array, most) if most > 0 else x[:0]
-        self.lacking = self.lacking or len(new) >= most
-        if not len(new):
+            found = overlaps(x, self.basis.array)
+        most = int(MOST * x.shape[-1]) - self.basis.used
+        if most <= 0:
+            self.lacking = True
+            return found
+        new = self._new_directions(x, x - found @ self.basis.array, most)
+        self.lacking = self.lacking or new.shape[1] >= most
+        if not new.shape[1]:
             return found
         error = self._dot_error(new, other)
         self.basis.append(new)
+        self._live = np.concatenate([self._live, norms(new) > 0.0], axis=1)
         self._innovate(np.sqrt(np.maximum(LEAST, 1.0 - error)), other)
-        return np.concatenate([found, x @ new.T / count], axis=1)
+        return np.concatenate([found, overlaps(x, new)], axis=-1)
 
     def _new_directions(self, x: np.ndarray, rest: np.ndarray, most: int) -> np.ndarray:
         """At most so many orthonormal rows for what the basis lacks of x, and has left as its rest."""
-        norms = np.sqrt(np.mean(x * x, axis=1))
-        live = norms > 0.0
-        new = independent_part(rest[live] / norms[live, None], self.tolerance, most)
-        return orthonormalise(project_out(new, self.basis.array)) if len(new) else new
+        size = norms(x)[..., None]
+        new = independent_part(rest / np.where(size > 0.0, size, 1.0), self.tolerance, most)
+        return orthonormalise(project_out(new, self.basis.array)) if new.shape[1] else new
 
     def _dot_error(self, new: np.ndarray, other: Side) -> np.ndarray:
         """The expected sum of squares of ⟨innovation|new direction⟩ over the other side's innovations, were they independent of it.
 
         An innovation is a random direction, clear of those set apart before it, and so of what the new direction has along them.
         """
-        along = np.cumsum(self.inputs.along(new) ** 2, axis=1)
-        ages = other._ages
-        return np.asarray(np.sum((1.0 - along[:, ages - 1]) / (new.shape[1] - ages), axis=1))
+        along = np.cumsum(self.inputs.along(new) ** 2, axis=-1)
+        each = (1.0 - along[..., other._ages - 1]) / (new.shape[-1] - other._ages)
+        return np.asarray(np.sum(each * other._live[:, None], axis=-1))
 
     def _innovate(self, sizes: np.ndarray, other: Side) -> None:
         """Innovations of these sizes, orthogonal to what the other side was applied to: a matrix stays adjoint to its transpose."""
-        self._ages = np.concatenate([self._ages, np.full(len(sizes), self.outputs.used)])
-        z = self.outputs.normals(len(sizes))
+        columns = sizes.shape[1]
+        self._ages = np.concatenate([self._ages, np.full(columns, self.outputs.used)])
+        z = self.outputs.normals(columns)
         if other.basis.used:
             z = orthonormalise(project_out(z, other.basis.array))
-        self.innovations.append(sizes[:, None] * z)
+        self.innovations.append(sizes[..., None] * z)
 
 
 class Operator:
@@ -224,11 +247,11 @@ class Operator:
         return self._backward if transposed else self._forward
 
     def coordinates(self, x: np.ndarray, transposed: bool, found: np.ndarray | None = None) -> np.ndarray:
-        """Of x, (columns, N), in the basis of what W (or Wᵀ) is applied to, which is made to span it: (columns, directions). `found`: in the basis as it was."""
+        """Of x, (members, columns, N), in the basis of what W (or Wᵀ) is applied to, which is made to span it: (members, columns, directions). `found`: in the basis as it was."""
         return self.side(transposed).coordinates(x, self.side(not transposed), found)
 
     def apply(self, x: np.ndarray, transposed: bool, coordinates: np.ndarray | None = None) -> np.ndarray:
-        """W x, or Wᵀ x, for x of shape (columns, N); if they are known, with its coordinates."""
+        """W x, or Wᵀ x, for x of shape (members, columns, N); if they are known, with its coordinates."""
         if self._deviation == 0.0:
             return np.zeros_like(x)
         y = self._hat(self.coordinates(x, transposed) if coordinates is None else coordinates, transposed)
@@ -244,8 +267,8 @@ class Operator:
     def _dot(self, x: np.ndarray, transposed: bool) -> np.ndarray:
         """The part along what the other orientation was applied to: √s √(m/n) Q_y Ξ_yᵀ x/N."""
         there = self.side(not transposed)
-        scale = self._deviation * (self._ratio if transposed else self._ratio**-0.5) / x.shape[1]
-        return (scale * (x @ there.innovations.array.T)) @ there.basis.array
+        scale = self._deviation * (self._ratio if transposed else self._ratio**-0.5)
+        return (scale * overlaps(x, there.innovations.array)) @ there.basis.array
 
 
 def operator(matrix: Matrix, member: int, rows: Space, cols: Space) -> Operator:

@@ -1,6 +1,6 @@
-"""One randomisation of a program: its systems and what its random scalars draw from; and those that are kept for a program that grows.
+"""Randomisations of a program: their systems and what their random scalars draw from; and those that are kept for a program that grows.
 
-In: a seed, N, how many draws and copies. Out: the particles of values. Guarantees: the same seed and plans give the same numbers. A randomisation that
+In: a seed, N, how many randomisations, draws and copies. Out: the particles of values. Guarantees: the same seed and plans give the same numbers. A randomisation that
 goes on evaluates what its systems do not hold, on the same particles: innovations are clear of all that its matrices have met, so what it
 says of everything asked, earlier and later, is one sample, and adjointness holds between them.
 """
@@ -23,28 +23,46 @@ from nexortlang.kets.particles.system import System, run_together
 from nexortlang.settings import available_memory
 
 DRAWS = 4096
+MEMBERS, ABREAST = 4, 8192
+"""How many runs go abreast at most, and how many particles they have together: from there on Python's part is small."""
 KEPT_SHARE = 0.25
 """The part of the memory that kept randomisations may take."""
 
 
 class Key(NamedTuple):
-    """Which randomisation. `size`: N. `scenarios`: how many runs with a draw each it consists of, 0 where the draws enter scalars only."""
+    """Which randomisations. `size`: N. `block`: which block of so many `members`, which are evaluated together.
+    `scenarios`: how many runs with a draw each a randomisation consists of (then the only one of its block), 0 where the draws enter scalars only."""
 
     seed: int
     size: int
-    replicate: int
+    block: int
+    members: int
     scenarios: int
 
 
-class Randomisation:
-    """Its systems, one for each scenario (one without scenarios) and copy, which all hold the same values."""
+def members_abreast(p: Plan, count: int) -> int:
+    """How many runs are evaluated together: as many as have ABREAST particles, where no pairs of particles take longer than Python."""
+    return 1 if p.cost[1] else min(MEMBERS, max(1, ABREAST // count))
+
+
+class Block:
+    """Some randomisations, evaluated together: systems of one or several members for each copy, which all hold the same values.
+
+    The members of one system are randomisations, or scenarios of the only one.
+    """
 
     def __init__(self, key: Key, plan: Plan, hats: Hats | None = None) -> None:
-        seed = np.random.SeedSequence([key.seed, key.size, key.replicate])
-        chance_seed, *seeds = seed.spawn(1 + max(1, key.scenarios))
-        self._chance = _Chance(key.scenarios, np.random.default_rng(chance_seed))
-        none = np.empty((0, 1))
-        self._systems = [[System(plan, key.size, none, own, hats=hats) for own in s.spawn(plan.copies)] for s in seeds]
+        chance_seed, seed = np.random.SeedSequence([key.seed, key.size, key.block]).spawn(2)
+        self._scenarios = key.scenarios
+        self._members = members_abreast(plan, key.size)
+        runs = key.scenarios or key.members
+        self._parts = [slice(k, k + self._members) for k in range(0, runs, self._members)]
+        none = np.empty((runs, 0, 1))
+        self._chance = _Chance(key.members, key.scenarios, np.random.default_rng(chance_seed))
+        self._systems = [
+            [System(plan, key.size, none[part], own, hats=hats) for own in s.spawn(plan.copies)]
+            for part, s in zip(self._parts, seed.spawn(len(self._parts)), strict=True)
+        ]
         self._hats = hats
         self._size = key.size
         self._group = group_size(plan, key.size)
@@ -65,7 +83,7 @@ class Randomisation:
 
     def can_go_on(self, whole: Plan, rest: Plan, hats: Hats | None) -> bool:
         """Whether `rest`, all that is missing of a whole plan, may be added: with hats of the same kind, and with room for its directions and draws as in a run of the whole plan alone."""
-        if self._hats is not hats:
+        if self._hats is not hats or self._members != members_abreast(whole, self._size):
             return False
         if self.copies < whole.copies or not self._chance.has_room(chance_size(rest)):
             return False
@@ -82,41 +100,43 @@ class Randomisation:
         self._group = group_size(plan, self._size)
         self._holds_pairs = self._holds_pairs or any(not is_dense(v.type) for v in plan.order)
         chance = self._chance.more(chance_size(plan))
-        for k, systems in enumerate(self._systems):
+        for part, systems in zip(self._parts, self._systems, strict=True):
             for system in systems:
-                system.follow(plan, chance[:, k : k + 1] if self._chance.scenarios else chance, engine)
+                system.follow(plan, chance[part], engine)
             run_together(plan, systems)
         self.held = frozenset(self._systems[0][0].values)
 
-    def particles(self, v: Value) -> np.ndarray:
-        """Of a value that is there: its particles, draws or value, with that axis first."""
-        parts = [_joined(v, [system.values[v.id] for system in systems]) for systems in self._systems]
-        return np.concatenate(parts) if len(parts) > 1 else parts[0]
+    def particles(self, v: Value) -> list[np.ndarray]:
+        """Of a value that is there, for each randomisation: its particles, draws or value, with that axis first."""
+        parts = [_joined(v, [s.member_values(v) for s in systems]) for systems in self._systems]
+        if not self._scenarios:
+            return list(*parts)
+        return [np.concatenate([member for part in parts for member in part])]
 
 
 class Kept:
     """Randomisations to go on with, as many as memory allows, those used last."""
 
     def __init__(self) -> None:
-        self._kept: dict[Key, tuple[Randomisation, int]] = {}
+        self._kept: dict[Key, tuple[Block, int]] = {}
 
     @property
     def room(self) -> float:
         """Bytes that all of them together may take."""
         return KEPT_SHARE * (available_memory() + self._bytes())
 
-    def look(self, key: Key) -> Randomisation | None:
+    def look(self, key: Key) -> Block | None:
         found = self._kept.get(key)
         return found[0] if found else None
 
-    def take(self, key: Key) -> Randomisation | None:
+    def take(self, key: Key) -> Block | None:
         """It is no longer kept: a run that breaks off leaves half of a plan."""
         found = self._kept.pop(key, None)
         return found[0] if found else None
 
-    def put(self, key: Key, randomisation: Randomisation) -> None:
+    def put(self, key: Key, block: Block) -> None:
         self._kept.pop(key, None)
-        self._kept[key] = randomisation, randomisation.bytes
+        self._kept[key] = block, block.bytes
         room = self.room
         while self._bytes() > room:
             del self._kept[next(iter(self._kept))]
@@ -126,10 +146,11 @@ class Kept:
 
 
 class _Chance:
-    """Standard normals for the random scalars, one row each, as many as are asked for."""
+    """Standard normals for the random scalars, one row each, as many as are asked for: many draws for each member, or one for each scenario."""
 
-    def __init__(self, scenarios: int, rng: np.random.Generator) -> None:
-        self.scenarios = scenarios
+    def __init__(self, members: int, scenarios: int, rng: np.random.Generator) -> None:
+        self._members = members
+        self._scenarios = scenarios
         self._used = 0
         self._rng = rng
         self._space: Space | None = None
@@ -142,13 +163,14 @@ class _Chance:
         return self._space is None or not size or self._space.count >= _draws(self._used + size)
 
     def more(self, size: int) -> np.ndarray:
-        """Fresh rows, (size, draws)."""
+        """Fresh rows, (members, size, draws) or (scenarios, size, 1)."""
         first, self._used = self._used, self._used + size
         if not size:
-            return np.empty((0, max(1, self.scenarios)))
-        if self.scenarios:
-            return normal_quantile(sobol.points(self.scenarios, first, size, self._rng))
-        self._space = self._space or Space(_draws(size), self._rng)
+            return np.empty((self._scenarios or self._members, 0, 1))
+        if self._scenarios:
+            (found,) = sobol.points(self._scenarios, first, size, self._rng)
+            return normal_quantile(found.T)[..., None]
+        self._space = self._space or Space(_draws(size), self._rng, self._members)
         return self._space.normals(size)
 
 
@@ -168,4 +190,4 @@ def _joined(v: Value, arrays: list[np.ndarray]) -> np.ndarray:
     """What several systems say of one value: all their particles, or the mean of their scalars (which have the same draws)."""
     if len(arrays) == 1:
         return arrays[0]
-    return np.concatenate(arrays) if v.type.axes else np.mean(arrays, axis=0)
+    return np.concatenate(arrays, axis=1) if v.type.axes else np.mean(arrays, axis=0)

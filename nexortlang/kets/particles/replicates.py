@@ -29,7 +29,7 @@ from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.kets.particles.hats import Hats
 from nexortlang.kets.particles.plan import Plan, group_size, need_scenarios, plan, stored_numbers, work
-from nexortlang.kets.particles.randomisation import DRAWS, Kept, Key, Randomisation, chance_size
+from nexortlang.kets.particles.randomisation import DRAWS, Block, Kept, Key, chance_size, members_abreast
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
 from nexortlang.settings import available_memory
 
@@ -89,10 +89,6 @@ class Level:
         """With more randomisations of the same size."""
         statistics = [np.concatenate(s) for s in zip(self.statistics, more.statistics, strict=True)]
         return Level(self.count, statistics, [[*a, *b] for a, b in zip(self.pooled, more.pooled, strict=True)])
-
-    def first(self, runs: int) -> Level:
-        """Only so many randomisations."""
-        return Level(self.count, [s[:runs] for s in self.statistics], [p[:runs] for p in self.pooled])
 
 
 class _Excess(NamedTuple):
@@ -180,7 +176,7 @@ class _Sampler:
         while True:
             coarse, fine = self._level(count // 2, runs), self._level(count, runs)
             excess = self._excess(coarse, fine)
-            following = self._next_level(count, runs, excess)
+            following = self._next_level(count, fine.runs, excess)
             if excess.total <= 1.0 or following is None:
                 return [self._answer(i, coarse, fine) for i in range(len(self._targets))], excess.total <= 1.0
             count, runs = following
@@ -229,12 +225,12 @@ class _Sampler:
 
     def _price(self, count: int, runs: int) -> float:
         """The work that a level adds to what has been done."""
-        return sum(self._expense(n, range(self._runs_at(n), runs)) for n in (count, count // 2))
+        return sum(self._expense(n, self._missing(n, runs)) for n in (count, count // 2))
 
-    def _expense(self, count: int, numbers: range) -> float:
+    def _expense(self, count: int, keys: Sequence[Key]) -> float:
         """The work of these randomisations."""
-        saved = sum(self._saved(self._key(count, k)) or 0.0 for k in numbers) if self._kept is not None else 0.0
-        return len(numbers) * self._work(count) - saved
+        saved = sum(self._saved(key) or 0.0 for key in keys) if self._kept is not None else 0.0
+        return sum(key.members for key in keys) * self._work(count) - saved
 
     def _work(self, count: int) -> float:
         """Of one randomisation."""
@@ -247,8 +243,15 @@ class _Sampler:
         least = STEP_WORK * len(p.steps) if p.scenario else 0.0
         return copies * max(least, work(p, count, directions))
 
-    def _runs_at(self, count: int) -> int:
-        return self._levels[count].runs if count in self._levels else 0
+    def _missing(self, count: int, runs: int) -> list[Key]:
+        """What is to be evaluated until there are so many randomisations of one size."""
+        known = self._levels[count].runs if count in self._levels else 0
+        members = self._members(count)
+        return [self._key(count, block) for block in range(known // members, -(-runs // members))]
+
+    def _members(self, count: int) -> int:
+        """How many randomisations are evaluated together."""
+        return 1 if self._plan.scenario else members_abreast(self._plan, count)
 
     @property
     def _runs(self) -> int:
@@ -262,14 +265,15 @@ class _Sampler:
     def _bytes(self, count: int, p: Plan, runs: int = REPLICATES) -> int:
         pooled = sum(prod(v.type.shape) for kind, v in self._targets if kind == "distribution")
         kept = runs * self._scenarios * p.copies * count * pooled
-        return 8 * (p.copies * stored_numbers(p, count) + kept + 2 * DRAWS * self._chance_size)
+        abreast = members_abreast(p, count)
+        return 8 * (abreast * p.copies * stored_numbers(p, count) + kept + 2 * abreast * DRAWS * self._chance_size)
 
     def _fits(self, count: int, runs: int = REPLICATES) -> bool:
         return self._bytes(count, self._plan_at(count), runs) <= MEMORY_SHARE * available_memory()
 
     def _affordable(self, count: int) -> bool:
         most = SCENARIO_WORK if self._plan.scenario else WORK
-        return self._fits(count) and self._expense(count, range(REPLICATES)) <= most
+        return self._fits(count) and self._expense(count, self._missing(count, REPLICATES)) <= most
 
     def _need_memory(self, count: int) -> None:
         needed, free = self._bytes(count, self._plan), available_memory()
@@ -289,22 +293,22 @@ class _Sampler:
     # -- randomisations
 
     def _level(self, count: int, runs: int) -> Level:
-        """So many randomisations of one size; those that are there already are kept."""
-        known = self._levels.get(count)
-        first = known.runs if known else 0
-        if first < runs:
-            self._spent += self._expense(count, range(first, runs))
+        """So many randomisations of one size, or a few more; those that are there already are kept."""
+        missing = self._missing(count, runs)
+        if missing:
+            self._spent += self._expense(count, missing)
             samples: list[list[np.ndarray]] = [[] for _ in self._targets]
-            for replicate in self._replicates(count, range(first, runs)):
-                for kept, sample in zip(samples, replicate, strict=True):
-                    kept.append(sample)
+            for block in self._blocks(missing):
+                for kept, sample in zip(samples, block, strict=True):
+                    kept.extend(sample)
             new = Level(
                 count,
                 [self._statistics(t, s) for t, s in zip(self._targets, samples, strict=True)],
                 [s if t.kind == "distribution" else [] for t, s in zip(self._targets, samples, strict=True)],
             )
+            known = self._levels.get(count)
             self._levels[count] = known.joined(new) if known else new
-        return self._levels[count].first(runs)
+        return self._levels[count]
 
     def _statistics(self, target: Target, samples: Sequence[np.ndarray]) -> np.ndarray:
         statistics = np.stack([self._statistic(target.kind, s) for s in samples])
@@ -312,15 +316,16 @@ class _Sampler:
             raise NexortError(_not_finite(target.value))
         return statistics
 
-    def _replicates(self, count: int, numbers: range) -> Iterator[list[np.ndarray]]:
-        """Randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
-        workers = min(os.cpu_count() or 1, len(numbers), self._abreast(count))
-        keys = [self._key(count, k) for k in numbers]
+    def _blocks(self, keys: Sequence[Key]) -> Iterator[list[list[np.ndarray]]]:
+        """Blocks of randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
+        workers = min(os.cpu_count() or 1, len(keys), self._abreast(keys[0].size))
         known = {key: self._taken(key) for key in keys}
+        last = keys[-1]
         pool = ThreadPoolExecutor(workers)
         try:
-            for replicate, found in zip(numbers, pool.map(partial(self._replicate, known), keys), strict=True):
-                self._progress(f"{count} particles: randomisation {replicate + 1} of {numbers.stop} done")
+            for key, found in zip(keys, pool.map(partial(self._block, known), keys), strict=True):
+                done, all_of_them = ((k.block + 1) * k.members for k in (key, last))
+                self._progress(f"{key.size} particles: randomisation {done} of {all_of_them} done")
                 yield found
         finally:
             pool.shutdown(cancel_futures=True)  # interrupted: what has not begun does not begin
@@ -330,46 +335,47 @@ class _Sampler:
         """How many randomisations fit into memory at once, at least one."""
         return max(1, int(MEMORY_SHARE * available_memory() / (self._bytes(count, self._plan_at(count)) + 1)))
 
-    def _replicate(self, known: dict[Key, Randomisation | None], key: Key) -> list[np.ndarray]:
-        """One randomisation: for each target its particles, draws or value, with that axis first. `known`: those that go on, and then those to be kept."""
-        randomisation, known[key] = known[key], None  # one that breaks off is not kept
+    def _block(self, known: dict[Key, Block | None], key: Key) -> list[list[np.ndarray]]:
+        """For each target and randomisation of a block its particles, draws or value, with that axis first. `known`: blocks that go on, and then those to be kept."""
+        block, known[key] = known[key], None  # one that breaks off is not kept
         keeps = self._keeps(key)
-        if randomisation is None:
+        if block is None:
             p = self._growing_plan(key.size, frozenset()) if keeps else self._plan_at(key.size)
-            randomisation = Randomisation(key, p, self._hats)
+            block = Block(key, p, self._hats)
         else:
-            p = self._growing_plan(key.size, randomisation.held)
-        pairs = self._runs * randomisation.copies * p.cost[1] * key.size * group_size(p, key.size)
-        randomisation.run(p, "numba" if pairs > COMPILE_FROM else "numpy")
+            p = self._growing_plan(key.size, block.held)
+        pairs = self._runs * block.copies * p.cost[1] * key.size * group_size(p, key.size)
+        block.run(p, "numba" if pairs > COMPILE_FROM else "numpy")
         if keeps:
-            known[key] = randomisation
-        return [randomisation.particles(v) for _, v in self._targets]
+            known[key] = block
+        return [block.particles(v) for _, v in self._targets]
 
-    def _key(self, count: int, replicate: int) -> Key:
-        return Key(self._options.seed, count, replicate, self._scenarios if self._plan.scenario else 0)
+    def _key(self, count: int, block: int) -> Key:
+        scenarios = self._scenarios if self._plan.scenario else 0
+        return Key(self._options.seed, count, block, self._members(count), scenarios)
 
     # -- what is kept of earlier targets
 
-    def _taken(self, key: Key) -> Randomisation | None:
+    def _taken(self, key: Key) -> Block | None:
         """One that goes on. It is no longer kept until it has."""
         return self._kept.take(key) if self._kept is not None and self._saved(key) is not None else None
 
-    def _keep(self, randomisations: Mapping[Key, Randomisation | None]) -> None:
-        for key, randomisation in randomisations.items():
-            if self._kept is not None and randomisation is not None:
-                self._kept.put(key, randomisation)
+    def _keep(self, blocks: Mapping[Key, Block | None]) -> None:
+        for key, block in blocks.items():
+            if self._kept is not None and block is not None:
+                self._kept.put(key, block)
 
     def _saved(self, key: Key) -> float | None:
-        """The work that is saved by going on with a kept randomisation; None where there is none, or where a new one is better or takes less."""
+        """The work that is saved by going on with a kept block; None where there is none, or where a new one is better or takes less."""
         if key not in self._savings:
             known = self._kept.look(key) if self._kept is not None else None
             self._savings[key] = None if known is None else self._saving(key, known)
         return self._savings[key]
 
-    def _saving(self, key: Key, known: Randomisation) -> float | None:
+    def _saving(self, key: Key, known: Block) -> float | None:
         rest = self._growing_plan(key.size, known.held)
         takes = self._scenarios * self._work_of(rest, key.size, known.copies, known.directions)
-        saved = self._work(key.size) - takes
+        saved = key.members * (self._work(key.size) - takes)
         return saved if saved >= 0.0 and known.can_go_on(self._plan_at(key.size), rest, self._hats) else None
 
     def _growing_plan(self, count: int, held: frozenset[int]) -> Plan:
@@ -380,12 +386,12 @@ class _Sampler:
         return self._growing[held, store]
 
     def _keeps(self, key: Key) -> bool:
-        """Whether there is room to keep this randomisation, those before it and as many of half the size."""
+        """Whether there is room to keep this block, those before it and as many of half the size."""
         if self._kept is None:
             return False
         whole = self._growing_plan(key.size, frozenset())
         size = 8 * self._scenarios * whole.copies * stored_numbers(whole, key.size)
-        return 2 * max(REPLICATES, key.replicate + 1) * size <= self._kept.room
+        return 2 * max(REPLICATES, (key.block + 1) * key.members) * size <= self._kept.room
 
     # -- statistics
 

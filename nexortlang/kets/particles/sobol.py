@@ -115,20 +115,20 @@ def _sobol_indices(levels: int, first: int, columns: int) -> np.ndarray:
     return k
 
 
-def points(count: int, first: int, columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Scrambled points, (columns, count), in dimensions first … first + columns − 1 of one sequence."""
+def points(count: int, first: int, columns: int, rng: np.random.Generator, members: int = 1) -> np.ndarray:
+    """Scrambled points, (members, columns, count), in dimensions first … first + columns − 1 of one sequence, scrambled anew for each member."""
     levels = max(1, (count - 1).bit_length())
     net = min(columns, max(0, DIMENSIONS - first))
-    strata = np.empty((columns, count), dtype=np.intp)
+    strata = np.empty((members, columns, count), dtype=np.intp)
     if net:
-        permutations = _nested_permutations(levels, net, rng)
-        indices = _sobol_indices(levels, first, net)[:, :count]
-        scrambled = np.take_along_axis(permutations, indices.astype(np.intp), axis=1)
+        permutations = _nested_permutations(levels, members * net, rng).reshape(members, net, -1)
+        indices = _sobol_indices(levels, first, net)[:, :count].astype(np.intp)
+        scrambled = np.take_along_axis(permutations, indices[None], axis=-1)
         if count < 1 << levels:  # a part of a net is not stratified in each column: spread its ranks evenly
-            scrambled = np.argsort(np.argsort(scrambled, axis=1), axis=1)
-        strata[:net] = scrambled
+            scrambled = np.argsort(np.argsort(scrambled, axis=-1), axis=-1)
+        strata[:, :net] = scrambled
     if net < columns:
-        strata[net:] = rng.permuted(np.tile(np.arange(count), (columns - net, 1)), axis=1)
-    uniform = rng.random((columns, count))
+        strata[:, net:] = rng.permuted(np.tile(np.arange(count), (members, columns - net, 1)), axis=-1)
+    uniform = rng.random(strata.shape)
     np.clip(uniform, 2.0**-40, 1 - 2.0**-40, out=uniform)
-    return (strata + uniform) / count
+    return np.asarray((strata + uniform) / count)

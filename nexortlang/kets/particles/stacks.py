@@ -16,14 +16,14 @@ import numpy as np
 
 from nexortlang.core.build import vanishes
 from nexortlang.core.program import Concat, Einsum, Inner, MatMul, Matrix, Value, operands
-from nexortlang.kets.particles.innovations import Rows, Side
+from nexortlang.kets.particles.innovations import Rows, Side, norms, overlaps
 
 Fed: TypeAlias = tuple[Matrix, bool]
 """A matrix without family, and whether what is fed to it is fed to its transpose."""
 
 
 class Stack:
-    """R vectors as `coordinates` (R, r) along the first r rows of a side's basis, plus `rests`, one row for each of the vectors at `places`."""
+    """R vectors as `coordinates` (members, R, r) along the first r rows of a side's basis, plus `rests`, one row for each of the vectors at `places`."""
 
     def __init__(self, side: Side, coordinates: np.ndarray, rests: Rows, places: np.ndarray) -> None:
         self.side = side
@@ -33,26 +33,28 @@ class Stack:
 
     @staticmethod
     def of(side: Side, coordinates: np.ndarray, x: np.ndarray) -> Stack:
-        """The rows of x, (R, N), whose coordinates are known."""
-        rests = Rows(x.shape[1])
+        """The rows of x, (members, R, N), whose coordinates are known."""
+        rests = Rows(len(x), x.shape[-1])
         places = np.empty(0, int)
         if side.lacking:
             rest = x - coordinates @ side.basis.array
-            lost = np.mean(rest * rest, axis=1) > side.tolerance**2 * np.mean(x * x, axis=1)
-            places = np.flatnonzero(lost)
-            rests.append(rest[places])
+            lost = norms(rest) > side.tolerance * norms(x)
+            places = np.flatnonzero(np.any(lost, axis=0))
+            rests.append(rest[:, places])
         return Stack(side, coordinates, rests, places)
 
     @staticmethod
     def joined(parts: Sequence[Stack]) -> Stack:
         """One below the other, all of one side."""
         first = parts[0]
-        sizes = np.cumsum([0, *(len(p.coordinates) for p in parts)])
-        rank = max(p.coordinates.shape[1] for p in parts)
-        coordinates = np.zeros((sizes[-1], rank))
-        rests = Rows(first._rests.array.shape[1])
+        sizes = np.cumsum([0, *(p.coordinates.shape[1] for p in parts)])
+        rank = max(p.coordinates.shape[2] for p in parts)
+        members, _, count = first._rests.array.shape
+        coordinates = np.zeros((members, sizes[-1], rank))
+        rests = Rows(members, count)
         for start, p in zip(sizes, parts, strict=False):
-            coordinates[start : start + len(p.coordinates), : p.coordinates.shape[1]] = p.coordinates
+            _, rows, own = p.coordinates.shape
+            coordinates[:, start : start + rows, :own] = p.coordinates
             rests.append(p._rests.array)
         places = np.concatenate([start + p._places for start, p in zip(sizes, parts, strict=False)])
         return Stack(first.side, coordinates, rests, places)
@@ -63,21 +65,21 @@ class Stack:
 
     @property
     def array(self) -> np.ndarray:
-        """The vectors, (N, R)."""
-        return self.combined(np.eye(len(self.coordinates))).T
+        """The vectors, (members, N, R)."""
+        return self.combined(np.eye(self.coordinates.shape[1])).swapaxes(1, 2)
 
     def overlaps(self, x: np.ndarray, directions: np.ndarray) -> np.ndarray:
-        """Inner products with the rows of x, (R, rows of x), given those of the basis with x, (rows of x, r or more)."""
-        found = self.coordinates @ directions[:, : self.coordinates.shape[1]].T
+        """Inner products with the rows of x, (members, R, rows of x), given those of the basis with x, (members, rows of x, r or more)."""
+        found = self.coordinates @ directions[..., : self.coordinates.shape[2]].swapaxes(1, 2)
         if len(self._places):
-            found[self._places] += self._rests.array @ x.T / x.shape[1]
+            found[:, self._places] += overlaps(self._rests.array, x)
         return found
 
     def combined(self, weights: np.ndarray) -> np.ndarray:
-        """weights @ the vectors, (rows of weights, N)."""
-        y = (weights @ self.coordinates) @ self.side.basis.array[: self.coordinates.shape[1]]
+        """weights @ the vectors, (members, rows of weights, N); weights for each member, or for all."""
+        y = (weights @ self.coordinates) @ self.side.basis.array[:, : self.coordinates.shape[2]]
         if len(self._places):
-            y += weights[:, self._places] @ self._rests.array
+            y += weights[..., self._places] @ self._rests.array
         return y
 
 
@@ -133,7 +135,7 @@ def _reads_as_stack(v: Value, a: Value) -> bool:
 
 
 class Overlaps:
-    """⟨x|q⟩ of vectors with the bases that they meet, (columns, directions), as long as the vectors are stored."""
+    """⟨x|q⟩ of vectors with the bases that they meet, (members, columns, directions), as long as the vectors are stored."""
 
     def __init__(self) -> None:
         self._known: dict[tuple[int, Side], np.ndarray] = {}
@@ -143,10 +145,10 @@ class Overlaps:
     def of(self, side: Side, v: Value, x: np.ndarray) -> np.ndarray:
         """With all directions that the side has now; x: the columns of v."""
         known = self._known.get((v.id, side))
-        used = 0 if known is None else known.shape[1]
+        used = 0 if known is None else known.shape[2]
         if known is None or used < side.basis.used:
-            new = x @ side.basis.array[used:].T / x.shape[1]
-            known = new if known is None else np.concatenate([known, new], axis=1)
+            new = overlaps(x, side.basis.array[:, used:])
+            known = new if known is None else np.concatenate([known, new], axis=2)
             self._known[v.id, side] = known
             self._sides.setdefault(v.id, set()).add(side)
         return known
@@ -169,15 +171,18 @@ class Overlaps:
 
 
 def stack_inner(spec: str, first: bool, overlaps: np.ndarray, shape: Sequence[int]) -> np.ndarray:
-    """Inner(spec, …) with a stack, its first operand or not, given its inner products with the other's columns, of this finite shape; as (1, …)."""
+    """Inner(spec, …) with a stack, its first operand or not, given its inner products with the other's columns, of this finite shape; as (members, 1, …)."""
     inputs, out = spec.split("->")
     own, others = inputs.split(",") if first else reversed(inputs.split(","))
-    return np.asarray(np.einsum(f"{own}{others}->{out}", overlaps.reshape(len(overlaps), *shape)))[None]
+    member = next(c for c in "ZYX" if c not in spec)
+    found = np.einsum(f"{member}{own}{others}->{member}{out}", overlaps.reshape(*overlaps.shape[:2], *shape))
+    return np.asarray(found)[:, None]
 
 
 def stack_combination(v: Einsum, stack: Stack, weights: np.ndarray) -> np.ndarray:
-    """An Einsum that contracts a stack with scalars, as (columns, N)."""
+    """An Einsum that contracts a stack with scalars, (members, …), as (members, columns, N)."""
     inputs, out = v.spec.split("->")
     own, others = inputs.split(",") if not v.y.type.axes else reversed(inputs.split(","))
-    flat = np.einsum(f"{others}->{out}{own}", weights)
-    return stack.combined(flat.reshape(-1, flat.shape[-1]))
+    member = next(c for c in "ZYX" if c not in v.spec)
+    flat = np.einsum(f"{member}{others}->{member}{out}{own}", weights)
+    return stack.combined(flat.reshape(len(flat), -1, flat.shape[-1]))

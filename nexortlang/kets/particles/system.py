@@ -1,7 +1,8 @@
 """The particle evaluator: one randomisation of a program's limit on N particles.
 
-In: a plan, N, a random generator, draws of the random scalars. Out: the wanted values as arrays, vectors (N, *shape), scalars (1, *shape), random scalars
-(draws, *shape). Guarantees: scalars are sample averages, so that every identity which holds for sample averages (adjointness, linearity,
+In: a plan, N, a random generator, draws of the random scalars. Out: the wanted values as arrays, vectors (members, N, *shape), scalars (members or 1, 1, *shape),
+random scalars (members, draws, *shape). Members are independent runs of the same plan, evaluated together: with a thousand particles an instruction takes less time than
+Python takes to come to it. Guarantees: scalars are sample averages, so that every identity which holds for sample averages (adjointness, linearity,
 ⟨x|x⟩ ≥ 0) holds to rounding.
 """
 
@@ -37,10 +38,11 @@ from nexortlang.kets.particles.innovations import (
     Operator,
     Rows,
     Space,
+    normalised,
     operator,
     orthonormalise,
+    overlaps,
     project_out,
-    tight_frame,
 )
 from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, vanishes
 from nexortlang.kets.particles.stacks import Fed, Overlaps, Stack, is_whole, stack_combination, stack_inner
@@ -48,7 +50,7 @@ from nexortlang.kets.particles.tuples import average, pair_arrays
 
 
 class System:
-    """One run. `chance` holds standard normals for the random scalars, (their total size, draws). `hats`: those of all matrices, where they are known."""
+    """Runs of one plan side by side. `chance` holds standard normals for the random scalars, (members, their total size, draws). `hats`: those of all matrices, where they are known."""
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class System:
         self.engine = engine
         self._plan = plan
         self._count = count
+        self._members = len(chance)
         self._group = group_size(plan, count)
         self._seed = seed
         self._rng = np.random.default_rng(seed.spawn(1)[0])
@@ -78,8 +81,18 @@ class System:
         self._spare: dict[tuple[int, ...], list[np.ndarray]] = {}
 
     def fetch(self, v: Value) -> np.ndarray:
-        """The array of a stored value."""
+        """The array of a stored value, the only member's: where particles meet those of other systems there is one."""
+        (array,) = self._stored(v)
+        return np.asarray(array)
+
+    def _stored(self, v: Value) -> np.ndarray:
+        """The array of a stored value, of all members."""
         return self._stacks[v.id].array if v.id in self._stacks else self.values[v.id]
+
+    def member_values(self, v: Value) -> np.ndarray:
+        """The array of a value that the plan wants, with an entry for each member."""
+        array = self.values[v.id]
+        return np.broadcast_to(array, (self._members, *array.shape[1:]))
 
     def holds(self, v: Value) -> bool:
         """Whether a value is stored now."""
@@ -91,9 +104,9 @@ class System:
         self._group = group_size(plan, self._count)
 
     @property
-    def _grid(self) -> tuple[int, int, int]:
-        """The first axes of a function of pairs: groups, and the particles of each twice."""
-        return self._count // self._group, self._group, self._group
+    def _grid(self) -> tuple[int, int, int, int]:
+        """The first axes of a function of pairs: the one member, groups, and the particles of each twice."""
+        return 1, self._count // self._group, self._group, self._group
 
     @property
     def directions(self) -> dict[str, int]:
@@ -114,7 +127,7 @@ class System:
         """Evaluate the next values; `copies` are this system and those that stand for independent copies of it, all at the same place."""
         if not is_dense(values[0].type):
             arrays = [self._pair_array((*self._grid, *v.type.shape)) for v in values]
-            pair_arrays(values, copies, arrays)
+            pair_arrays(values, copies, [array[0] for array in arrays])
             self.values.update((v.id, array) for v, array in zip(values, arrays, strict=True))
             return
         (v,) = values
@@ -122,8 +135,8 @@ class System:
             self._stacks[v.id] = self._stack(v)
             return
         array = self._evaluate(v, copies)
-        if v.type.axes and len(array) != self._count:
-            array = np.broadcast_to(array, (self._count, *v.type.shape))
+        if v.type.axes and array.shape[:2] != (self._members, self._count):
+            array = np.broadcast_to(array, (self._members, self._count, *v.type.shape))
         self.values[v.id] = array
 
     def forget(self, v: Value) -> None:
@@ -133,7 +146,7 @@ class System:
             if self._stacks.pop(i, None):
                 continue
             array = self.values.pop(i)
-            if array.shape[:3] == self._grid and array.base is None:
+            if array.shape[:4] == self._grid and array.base is None:
                 self._spare.setdefault(array.shape, []).append(array)
 
     def release(self) -> None:
@@ -146,17 +159,18 @@ class System:
 
     def _space(self, width: Width) -> Space:
         if width not in self._spaces:
-            self._spaces[width] = Space(self._count, np.random.default_rng(self._seed.spawn(1)[0]))
+            rng = np.random.default_rng(self._seed.spawn(1)[0])
+            self._spaces[width] = Space(self._count, rng, self._members)
         return self._spaces[width]
 
     def _evaluate(self, v: Value, copies: Sequence[System]) -> np.ndarray:
         match v:
             case Const(array=array):
-                return array[None]
+                return array[None, None]
             case InitVector():
                 return self._init_vector(v)
             case InitScalar() if not is_drawn(v):
-                return v.mean[None]
+                return v.mean[None, None]
             case InitScalar():
                 normals = self._fresh_chance(v.mean.size)
                 return from_columns(shaped(v.law, normals, v.mean, v.variance, self._rng), v.type.shape)
@@ -167,17 +181,17 @@ class System:
             case Einsum(x=x, y=y) if x.id in self._stacks or y.id in self._stacks:
                 return self._stack_combination(v)
             case Inner(spec=spec, x=x, y=y):
-                return inner(spec, self.fetch(x), self.fetch(y))
+                return inner(spec, self._stored(x), self._stored(y))
             case Avg(x=x) if len(x.type.axes) > 1:
-                return average(v, copies, self._count, self._group, x.id in self._plan.nested, self._rng)
+                return average(v, copies, self._count, self._group, x.id in self._plan.nested, self._rng)[None]
             case Avg(x=x):
-                return self.fetch(x).mean(axis=0, keepdims=True)
+                return self._stored(x).mean(axis=1, keepdims=True)
             case Fluctuation():
                 return self._fluctuation(v)
-        args = [None if vanishes(v, a) else self.fetch(a) for a in operands(v)]
+        args = [None if vanishes(v, a) else self._stored(a) for a in operands(v)]
         if isinstance(v, Map) and not v.type.axes and v.id not in self._plan.random:
             _refuse_jump(v, args)
-        return apply(v, args, lead=1)
+        return apply(v, args, lead=2)
 
     def _init_vector(self, v: InitVector) -> np.ndarray:
         space = self._space(v.type.width)
@@ -186,38 +200,38 @@ class System:
             z = space.normals(size)
             if v.covariance is not None:
                 root = symmetric_root(v.covariance)
-                z = np.einsum("ab,gbN->gaN", root, z.reshape(-1, len(root), self._count)).reshape(size, self._count)
+                z = (root @ z.reshape(self._members, -1, len(root), self._count)).reshape(z.shape)
                 return from_columns(v.mean.reshape(-1, 1) + z, v.type.shape)
             return from_columns(v.mean.reshape(-1, 1) + np.sqrt(v.variance.reshape(-1, 1)) * z, v.type.shape)
         x = shaped(v.law, normal_quantile(space.uniforms(size)), v.mean, v.variance, self._rng)
-        space.set_apart(x - x.mean(axis=1, keepdims=True))
+        space.set_apart(x - x.mean(axis=-1, keepdims=True))
         return from_columns(x, v.type.shape)
 
     def _known_hat(self, v: MatMul, hats: Hats) -> np.ndarray:
         """A hat of known covariance, from coordinates over its family's innovations."""
-        y = np.empty((prod(v.type.shape), self._count))
+        y = np.empty((self._members, prod(v.type.shape), self._count))
         for family, here, coordinates in hats.of(v):
-            rows = self._innovations.setdefault(family, Rows(self._count))
+            rows = self._innovations.setdefault(family, Rows(self._members, self._count))
             if (missing := coordinates.shape[1] - rows.used) > 0:
                 z = self._space(v.type.width).normals(missing)
                 rows.append(orthonormalise(project_out(z, rows.array)) if rows.used else z)
-            y[here] = coordinates @ rows.array[: coordinates.shape[1]]
+            y[:, here] = coordinates @ rows.array[:, : coordinates.shape[1]]
         return from_columns(y, v.type.shape)
 
     def _matmul(self, v: MatMul) -> np.ndarray:
         if self._hats is not None:
             return self._known_hat(v, self._hats)
-        x = columns(self.fetch(v.x))
+        x = columns(self._stored(v.x))
         if is_whole(v):
             coordinates = self._coordinates((v.matrix, v.transposed), v.x, x)
             return from_columns(self._operator(v.matrix, 0).apply(x, v.transposed, coordinates), v.type.shape)
         members = np.broadcast_to(v.members, v.type.shape).reshape(-1)
-        sources = np.broadcast_to(np.arange(len(x)).reshape(v.x.type.shape), v.type.shape).reshape(-1)
-        y = np.empty((members.size, self._count))
+        sources = np.broadcast_to(np.arange(x.shape[1]).reshape(v.x.type.shape), v.type.shape).reshape(-1)
+        y = np.empty((self._members, members.size, self._count))
         for member in np.unique(members):
             here = np.flatnonzero(members == member)
             used, place = np.unique(sources[here], return_inverse=True)
-            y[here] = self._operator(v.matrix, int(member)).apply(x[used], v.transposed)[place]
+            y[:, here] = self._operator(v.matrix, int(member)).apply(x[:, used], v.transposed)[:, place]
         return from_columns(y, v.type.shape)
 
     def _coordinates(self, fed: Fed, v: Value, x: np.ndarray) -> np.ndarray:
@@ -238,7 +252,7 @@ class System:
             if a.id in self._stacks:
                 parts.append(self._stacks[a.id])
             else:
-                x = columns(self.fetch(a))
+                x = columns(self._stored(a))
                 parts.append(Stack.of(side, self._coordinates(fed, a, x), x))
         return Stack.joined(parts)
 
@@ -246,12 +260,12 @@ class System:
         first = v.x.id in self._stacks
         stacked, other = (v.x, v.y) if first else (v.y, v.x)
         stack = self._stacks[stacked.id]
-        x = columns(self.fetch(other))
+        x = columns(self._stored(other))
         return stack_inner(v.spec, first, stack.overlaps(x, self._overlaps.of(stack.side, other, x)), other.type.shape)
 
     def _stack_combination(self, v: Einsum) -> np.ndarray:
         stacked, weights = (v.x, v.y) if v.x.id in self._stacks else (v.y, v.x)
-        y = stack_combination(v, self._stacks[stacked.id], self.fetch(weights)[0])
+        y = stack_combination(v, self._stacks[stacked.id], self._stored(weights)[:, 0])
         return from_columns(y, v.type.shape)
 
     def _operator(self, matrix: Matrix, member: int) -> Operator:
@@ -262,7 +276,7 @@ class System:
 
     def _fresh_chance(self, size: int) -> np.ndarray:
         start, self._chance_used = self._chance_used, self._chance_used + size
-        return self._chance[start : self._chance_used]
+        return self._chance[:, start : self._chance_used]
 
     def _fluctuation(self, v: Fluctuation) -> np.ndarray:
         """√m avg(x), m the size of the width, as a matrix of one row would make it: Σ ⟨q|x⟩ g over a basis q with one normal g for each.
@@ -270,16 +284,13 @@ class System:
         q is the Löwdin basis of what is new in x, a continuous function of the particles: eigenvectors, of either sign, would make other numbers of the same g in each copy.
         """
         width = v.x.type.width
-        x = columns(self.fetch(v.x))
-        basis, normals = self._functionals.setdefault(width, (Rows(self._count), Rows(self._chance.shape[1])))
-        fresh = self._fresh_chance(len(x))
-        norms = np.sqrt(np.mean(x * x, axis=1))
-        live = norms > 0.0
-        new = tight_frame(project_out(x[live] / norms[live, None], basis.array), 1e-7)
+        x = columns(self._stored(v.x))
+        members, _, draws = self._chance.shape
+        basis, normals = self._functionals.setdefault(width, (Rows(members, self._count), Rows(members, draws)))
+        new = orthonormalise(project_out(normalised(x), basis.array))
         basis.append(project_out(new, basis.array))
-        normals.append(fresh[live])
-        f = (x @ basis.array.T / self._count) @ normals.array
-        return from_columns(f, v.type.shape)
+        normals.append(self._fresh_chance(x.shape[1]))
+        return from_columns(overlaps(x, basis.array) @ normals.array, v.type.shape)
 
 
 def run_together(plan: Plan, systems: Sequence[System]) -> None:
@@ -324,7 +335,7 @@ def symmetric_root(covariance: np.ndarray) -> np.ndarray:
 def shaped(
     law: str, normals: np.ndarray, mean: np.ndarray, variance: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Standard normal rows as draws of a law with this mean and variance (flattened: one entry a row)."""
+    """Standard normal rows, (members, rows, draws), as draws of a law with this mean and variance (flattened: one entry a row)."""
     m, s = mean.reshape(-1, 1), np.sqrt(variance.reshape(-1, 1))
     match law:
         case "normal":
@@ -332,7 +343,8 @@ def shaped(
         case "rademacher":
             return m + s * np.where(normals < 0.0, -1.0, 1.0)
         case "bernoulli":
-            return np.where(normal_cdf(normals) < thresholds(m, normals.shape[1], rng), 1.0, 0.0)
+            p = np.broadcast_to(m, (*normals.shape[:-1], 1))
+            return np.where(normal_cdf(normals) < thresholds(p, normals.shape[-1], rng), 1.0, 0.0)
         case "uniform":
             return m + s * 3.0**0.5 * (2.0 * normal_cdf(normals) - 1.0)
         case "laplace":
