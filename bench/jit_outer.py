@@ -21,7 +21,7 @@ import numpy as np
 
 from nexortlang.entrywise.expression import build, leaf
 from nexortlang.jit import outer_mean
-from nexortlang.jit.costs import threads
+from nexortlang.settings import processors
 
 C_TEXT = """
 #include <math.h>
@@ -72,7 +72,7 @@ def c_library() -> ctypes.CDLL | None:
 def main(n: int) -> None:
     x, y, z = np.random.default_rng(0).standard_normal((3, n))
     library = c_library()
-    print(f"{n} x {n} pairs, {threads()} threads; pairs per second, and how many times as fast the kernel is")
+    print(f"{n} x {n} pairs, {processors()} threads; pairs per second, and how many times as fast the kernel is")
     for name, phi in (("sign", np.sign), ("tanh", np.tanh)):
         e = build("mul", build(name, build("mul", leaf(0), leaf(1))), leaf(2))
 

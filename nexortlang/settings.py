@@ -21,6 +21,20 @@ RECURSION_LIMIT = 6_000
 
 _UNKNOWN_MEMORY = 4 << 30
 
+_sharers = 1
+
+
+def processors() -> int:
+    """How many processors this process may use, at least one."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // _sharers)
+
+
+def take_share(sharers: int) -> None:
+    """This process is one of so many that share the processors."""
+    global _sharers
+    _sharers = sharers
+
 
 def available_memory() -> int:
     """Bytes that can be allocated now: the smallest of what the system has left and what a container's limit leaves."""

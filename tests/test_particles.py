@@ -15,8 +15,7 @@ from nexortlang.diagnostics.model import NexortError
 from nexortlang.kets.particles import replicates
 from nexortlang.kets.particles.apply import contract
 from nexortlang.kets.particles.innovations import Operator, Space
-from nexortlang.kets.particles.plan import group_size, is_dense, plan
-from nexortlang.kets.particles.randomisation import members_abreast
+from nexortlang.kets.particles.plan import group_size, is_dense, members_abreast, plan
 from nexortlang.kets.particles.replicates import Kind, Target
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.kets.results import Distribution, Estimate, Options

@@ -6,8 +6,7 @@ of two in them changes when numba starts, never a result.
 
 from __future__ import annotations
 
-import os
-from functools import cache, lru_cache
+from functools import lru_cache
 
 from nexortlang.entrywise.expression import Expression, schedule
 from nexortlang.jit import loader
@@ -67,12 +66,6 @@ def _per_number(roots: tuple[Expression, ...]) -> tuple[float, float, int, float
     jit = 0.2 + sum(_JIT.get(op, _JIT_OTHER) for op in ops)
     helpers = helpers_in(" ".join(TEMPLATES[op] for op in set(ops)))
     return numpy, jit, len(ops), _COMPILE + _COMPILE_HELPER * len(helpers) + 0.002 * len(ops)
-
-
-@cache
-def threads() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 SMALL = 2048

@@ -18,6 +18,7 @@ from nexortlang.entrywise.expression import Expression, evaluate, leaf, leaves, 
 from nexortlang.jit import costs, loader
 from nexortlang.jit.kernels import Mode, entrywise_source
 from nexortlang.jit.threads import each
+from nexortlang.settings import processors
 
 Engine: TypeAlias = Literal["auto", "numba", "numpy"]
 """auto: numba where the work is worth its start-up. The others are for tests and measurements; numba falls back to NumPy where it is missing."""
@@ -57,7 +58,7 @@ def evaluate_all(
     numpy, jit = costs.numpy_seconds(roots, size, _BLOCK), costs.jit_seconds(body, size)
     parallel = jit > costs.PARALLEL_FROM
     if engine == "auto" and not costs.LEDGER.compiled_pays(
-        source, body, numpy, jit / (costs.threads() if parallel else 1)
+        source, body, numpy, jit / (processors() if parallel else 1)
     ):
         return evaluate(roots, inputs)
     kernel = loader.load(source)
@@ -145,7 +146,7 @@ def _run(
         kernel(*sliced, *(t[part] for t in targets))
 
     length = columns if flat else rows
-    count = min(length, costs.threads()) if parallel else 1
+    count = min(length, processors()) if parallel else 1
     bounds = [length * k // count for k in range(count + 1)]
     each(work, (slice(a, b) for a, b in pairwise(bounds)), parallel)
 

@@ -17,6 +17,7 @@ from nexortlang.jit import costs, loader
 from nexortlang.jit.entrywise import Engine, evaluate_all
 from nexortlang.jit.kernels import Kind, outer_source
 from nexortlang.jit.threads import each
+from nexortlang.settings import processors
 
 _I, _J = frozenset("i"), frozenset("j")
 _NOWHERE = -(1 << 40)  # an offset that no pair of indices has
@@ -137,7 +138,7 @@ def _engine(
         source = outer_source((body,), kinds)
         jit = costs.jit_seconds((body,), size)
         parallel = jit > costs.PARALLEL_FROM
-        seconds = jit / (costs.threads() if parallel else 1)
+        seconds = jit / (processors() if parallel else 1)
         if engine == "numba" or costs.LEDGER.compiled_pays(source, (body,), numpy, seconds):
             kernel = loader.load(source)
             if kernel is not None:

@@ -42,6 +42,12 @@ serve better than few with many. Measured in the tangent regime with Adam, sprea
 32 partners, the same in 2.8 with all 4 096; N = 16 384, exact kernels: 2.0e-4, 1.8e-4, 1.6e-4, 1.6e-4 with 8, 16, 32, 64.
 """
 
+MEMBERS, ABREAST = 4, 8192
+"""How many runs go abreast at most, and how many particles they have together: from there on Python's part is small."""
+
+STEP_WORK = 3.5e5
+"""What Python takes to come to an instruction, in elementary operations: 35 µs."""
+
 
 def is_dense(t: Type) -> bool:
     """Whether values of this type are stored."""
@@ -360,6 +366,11 @@ def group_size(p: Plan, count: int) -> int:
     return next(size for size in range(GROUP, count + 1) if count % size == 0)
 
 
+def members_abreast(p: Plan, count: int) -> int:
+    """How many runs are evaluated together: as many as have ABREAST particles, where no pairs of particles take longer than Python."""
+    return 1 if p.cost[1] else min(MEMBERS, max(1, ABREAST // count))
+
+
 def stored_numbers(p: Plan, count: int) -> int:
     """How many float64 numbers a run with `count` particles holds at once, at most."""
     lengths = 1, count, count * group_size(p, count)
@@ -374,9 +385,10 @@ def stored_numbers(p: Plan, count: int) -> int:
 
 
 def work(p: Plan, count: int, directions: int = 0) -> float:
-    """About how many elementary operations a run with `count` particles takes; `directions`: that its matrices have met before."""
+    """About how many elementary operations a run with `count` particles takes, 0.1 ns each; `directions`: that its matrices have met before."""
     dense, pairs = p.cost
-    total = 5.0 * dense * count + 5.0 * pairs * count * group_size(p, count)
+    total = STEP_WORK * len(p.steps) / members_abreast(p, count)
+    total += 5.0 * dense * count + 5.0 * pairs * count * group_size(p, count)
     rank = 8.0 + directions
     for v in p.order:
         size = prod(v.type.shape)

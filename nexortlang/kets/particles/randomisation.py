@@ -18,13 +18,11 @@ from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles import sobol
 from nexortlang.kets.particles.hats import Hats
 from nexortlang.kets.particles.innovations import EXACT_SHARE, Space
-from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn
+from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, members_abreast
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.settings import available_memory
 
 DRAWS = 4096
-MEMBERS, ABREAST = 4, 8192
-"""How many runs go abreast at most, and how many particles they have together: from there on Python's part is small."""
 KEPT_SHARE = 0.25
 """The part of the memory that kept randomisations may take."""
 
@@ -38,11 +36,6 @@ class Key(NamedTuple):
     block: int
     members: int
     scenarios: int
-
-
-def members_abreast(p: Plan, count: int) -> int:
-    """How many runs are evaluated together: as many as have ABREAST particles, where no pairs of particles take longer than Python."""
-    return 1 if p.cost[1] else min(MEMBERS, max(1, ABREAST // count))
 
 
 class Block:

@@ -15,9 +15,7 @@ randomisation then consists of many whole runs with one draw each (scenarios), a
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property, partial
 from math import prod
@@ -28,10 +26,11 @@ import numpy as np
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.kets.particles.hats import Hats
-from nexortlang.kets.particles.plan import Plan, group_size, need_scenarios, plan, stored_numbers, work
-from nexortlang.kets.particles.randomisation import DRAWS, Block, Kept, Key, chance_size, members_abreast
+from nexortlang.kets.particles.plan import Plan, group_size, members_abreast, need_scenarios, plan, stored_numbers, work
+from nexortlang.kets.particles.randomisation import DRAWS, Block, Kept, Key, chance_size
 from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
-from nexortlang.settings import available_memory
+from nexortlang.processes import side_by_side
+from nexortlang.settings import available_memory, processors
 
 Kind: TypeAlias = Literal["scalar", "distribution", "covariance"]
 
@@ -55,10 +54,10 @@ WORK = 1e11
 """Elementary operations (`plan.work`, each about 0.1 ns of one core) that a level may take without a promise of the tolerance: some ten seconds."""
 PATIENCE = 1.6e13
 """The same for all levels together where the last one promises the tolerance: some ten minutes of two cores."""
-SCENARIO_WORK = 1e10
+SCENARIO_WORK = 3e11
 """The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
-STEP_WORK = 5e3
-"""What a step of such a run takes at least, however few the particles (measured: 80 µs)."""
+FORK_FROM = 5e9
+"""From how much work on processes are worth starting."""
 COMPILE_FROM = 2e9
 """Numbers computed for pairs, one size, from which kernels are compiled. The choice depends on the program alone, not on timing or on what the
 cache holds: compiled and NumPy functions may differ in the last digit, and the same seed shall give the same numbers."""
@@ -193,7 +192,7 @@ class _Sampler:
             self._need_memory(self._options.samples)
             return self._options.samples
         self._need_memory(FEWEST)
-        count = 2 * START if self._is_long else START
+        count = START
         while count > FEWEST and not self._affordable(count):
             count //= 2
         if self._is_long and count < START and REPLICATES * self._work(START) < PATIENCE / 2 and self._fits(START):
@@ -239,9 +238,8 @@ class _Sampler:
         return self._scenarios * self._works[count]
 
     def _work_of(self, p: Plan, count: int, copies: int, directions: int = 0) -> float:
-        """Of a plan, in one scenario."""
-        least = STEP_WORK * len(p.steps) if p.scenario else 0.0
-        return copies * max(least, work(p, count, directions))
+        """Of a plan, in one scenario and all copies."""
+        return copies * work(p, count, directions)
 
     def _missing(self, count: int, runs: int) -> list[Key]:
         """What is to be evaluated until there are so many randomisations of one size."""
@@ -317,18 +315,17 @@ class _Sampler:
         return statistics
 
     def _blocks(self, keys: Sequence[Key]) -> Iterator[list[list[np.ndarray]]]:
-        """Blocks of randomisations in order, on as many threads as there are processors and memory for (NumPy and kernels release Python's lock)."""
-        workers = min(os.cpu_count() or 1, len(keys), self._abreast(keys[0].size))
+        """Blocks of randomisations in order, as many at once as there are processors and memory for."""
+        workers = min(processors(), len(keys), self._abreast(keys[0].size))
         known = {key: self._taken(key) for key in keys}
         last = keys[-1]
-        pool = ThreadPoolExecutor(workers)
+        fork = self._kept is None and self._expense(last.size, keys) > FORK_FROM
         try:
-            for key, found in zip(keys, pool.map(partial(self._block, known), keys), strict=True):
+            for key, found in zip(keys, side_by_side(partial(self._block, known), keys, workers, fork), strict=True):
                 done, all_of_them = ((k.block + 1) * k.members for k in (key, last))
                 self._progress(f"{key.size} particles: randomisation {done} of {all_of_them} done")
                 yield found
         finally:
-            pool.shutdown(cancel_futures=True)  # interrupted: what has not begun does not begin
             self._keep(known)
 
     def _abreast(self, count: int) -> int:
