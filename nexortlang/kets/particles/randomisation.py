@@ -17,7 +17,7 @@ from nexortlang.entrywise.special import normal_quantile
 from nexortlang.jit.entrywise import Engine
 from nexortlang.kets.particles import sobol
 from nexortlang.kets.particles.hats import Hats
-from nexortlang.kets.particles.innovations import EXACT_SHARE, Space
+from nexortlang.kets.particles.innovations import Space, exact_directions
 from nexortlang.kets.particles.plan import Plan, group_size, is_dense, is_drawn, members_abreast
 from nexortlang.kets.particles.system import System, run_together
 from nexortlang.settings import available_memory
@@ -84,7 +84,7 @@ class Block:
             return False
         fresh, used = whole.columns(), self._systems[0][0].directions
         return all(
-            used.get(name, 1) + more - 1 <= max(EXACT_SHARE * self._size, fresh[name])
+            used.get(name, 1) + more - 1 <= max(exact_directions(self._size), fresh[name])
             for name, more in rest.columns().items()
         )
 

@@ -45,11 +45,15 @@ SHARE = 1 / 3
 """The weight of N / 2 beside N in a mean: that of its particles. The least scatter, for 4/3 of the bias."""
 SCENARIOS = 16
 """Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
+GROWTH = 4
+"""At most so many times as many randomisations of a size come next: their scatter is then better known, and with it how many are needed."""
+LONG_BIAS = 2.0
+"""In long training a bias of LONG_BIAS / (2 N) is usual: with fewer particles than LONG_BIAS over the tolerance, two sizes would show one that is too large, and be lost."""
 SAFETY = 0.9
 """The part of the tolerance that a level shall promise: its scatter is known to a tenth or two."""
 CERTAIN = 2.5
 """A difference of two sizes beyond so many standard errors is bias that only particles lower; less may be chance, the largest of many numbers'."""
-FEWEST, START, MOST = 256, 1024, 1 << 17
+FEWEST, START, MOST_AT_FIRST, MOST = 256, 1024, 4096, 1 << 17
 WORK = 1e11
 """Elementary operations (`plan.work`, each about 0.1 ns of one core) that a level may take without a promise of the tolerance: some ten seconds."""
 PATIENCE = 1.6e13
@@ -193,6 +197,8 @@ class _Sampler:
             return self._options.samples
         self._need_memory(FEWEST)
         count = START
+        while self._is_long and count < MOST_AT_FIRST and count * self._options.tol < LONG_BIAS:
+            count *= 2
         while count > FEWEST and not self._affordable(count):
             count //= 2
         if self._is_long and count < START and REPLICATES * self._work(START) < PATIENCE / 2 and self._fits(START):
@@ -220,7 +226,10 @@ class _Sampler:
                 better.append((math.hypot(bias, chance * (runs / number) ** 0.5), size, number))
             size *= 2
         _, *best = min(enough or better, default=(0.0,))
-        return (best[0], best[1]) if best else None
+        if not best:
+            return None
+        size, number = best
+        return size, min(number, GROWTH * runs) if size == count else number
 
     def _price(self, count: int, runs: int) -> float:
         """The work that a level adds to what has been done."""
