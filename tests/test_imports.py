@@ -27,7 +27,7 @@ ORDER = """
     core
     files elaborate
     editor
-    jit kets finite classify
+    jit processes kets finite classify
     compare
     report derive
     plots

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property, partial
 from math import prod
 from typing import Literal, NamedTuple, TypeAlias
@@ -26,9 +25,10 @@ import numpy as np
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.kets.particles.hats import Hats
+from nexortlang.kets.particles.levels import REPLICATES, Comparison, Level, compare, distribution, runs_for
 from nexortlang.kets.particles.plan import Plan, group_size, members_abreast, need_scenarios, plan, stored_numbers, work
 from nexortlang.kets.particles.randomisation import DRAWS, Block, Kept, Key, chance_size
-from nexortlang.kets.results import CURVE, Distribution, Estimate, Options
+from nexortlang.kets.results import Distribution, Estimate, Options
 from nexortlang.processes import side_by_side
 from nexortlang.settings import available_memory, processors
 
@@ -37,7 +37,6 @@ Kind: TypeAlias = Literal["scalar", "distribution", "covariance"]
 Answer: TypeAlias = Estimate | Distribution
 Progress: TypeAlias = Callable[[str], None]
 
-REPLICATES = 8
 MOST_REPLICATES = 1024
 RATE, LONG_RATE = 0.55, 0.5
 """Scatter falls about as N^−RATE, 0.65 where points are spread well; in long training, with hundreds of directions, as N^−LONG_RATE."""
@@ -53,7 +52,8 @@ SAFETY = 0.9
 """The part of the tolerance that a level shall promise: its scatter is known to a tenth or two."""
 CERTAIN = 2.5
 """A difference of two sizes beyond so many standard errors is bias that only particles lower; less may be chance, the largest of many numbers'."""
-FEWEST, START, MOST_AT_FIRST, MOST = 256, 1024, 4096, 1 << 17
+FEWEST, START, MOST = 256, 1024, 1 << 17
+LONG_FEWEST, LONG_MOST = 512, 4096
 WORK = 1e11
 """Elementary operations (`plan.work`, each about 0.1 ns of one core) that a level may take without a promise of the tolerance: some ten seconds."""
 PATIENCE = 1.6e13
@@ -66,7 +66,6 @@ COMPILE_FROM = 2e9
 """Numbers computed for pairs, one size, from which kernels are compiled. The choice depends on the program alone, not on timing or on what the
 cache holds: compiled and NumPy functions may differ in the last digit, and the same seed shall give the same numbers."""
 MEMORY_SHARE = 0.7
-PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 class Target(NamedTuple):
@@ -74,24 +73,6 @@ class Target(NamedTuple):
 
     kind: Kind
     value: Value
-
-
-@dataclass(frozen=True, slots=True)
-class Level:
-    """What randomisations with `count` particles gave: for each target its statistic (replicates first), and for distributions the particles of each."""
-
-    count: int
-    statistics: list[np.ndarray]
-    pooled: list[list[np.ndarray]]
-
-    @property
-    def runs(self) -> int:
-        return len(self.statistics[0])
-
-    def joined(self, more: Level) -> Level:
-        """With more randomisations of the same size."""
-        statistics = [np.concatenate(s) for s in zip(self.statistics, more.statistics, strict=True)]
-        return Level(self.count, statistics, [[*a, *b] for a, b in zip(self.pooled, more.pooled, strict=True)])
 
 
 class _Excess(NamedTuple):
@@ -196,14 +177,19 @@ class _Sampler:
             self._need_memory(self._options.samples)
             return self._options.samples
         self._need_memory(FEWEST)
-        count = START
-        while self._is_long and count < MOST_AT_FIRST and count * self._options.tol < LONG_BIAS:
-            count *= 2
-        while count > FEWEST and not self._affordable(count):
+        count, least = self._long_counts() if self._is_long else (START, FEWEST)
+        while count > least and not self._affordable(count):
             count //= 2
-        if self._is_long and count < START and REPLICATES * self._work(START) < PATIENCE / 2 and self._fits(START):
-            return START  # fewer particles would have no room for what the matrices meet
         return count
+
+    def _long_counts(self) -> tuple[int, int]:
+        """The size to begin with in long training, where the tolerance leaves room for its bias, and the least for want of time: fewer particles have no room for what matrices meet."""
+        count = LONG_FEWEST
+        while count < LONG_MOST and count * self._options.tol < LONG_BIAS:
+            count *= 2
+        least = min(count, START)
+        possible = REPLICATES * self._work(least) < PATIENCE / 2 and self._fits(least)
+        return count, least if possible else FEWEST
 
     def _next_level(self, count: int, runs: int, excess: _Excess) -> tuple[int, int] | None:
         """The cheapest level that promises the tolerance, else the one that promises most for some seconds; None where there is none to be had."""
@@ -217,7 +203,7 @@ class _Sampler:
             bias, chance = excess.bias * count / size, excess.chance * (count / size) ** rate
             if bias < SAFETY:
                 least = runs + 1 if size == count else REPLICATES
-                number = max(least, _runs_for(chance, runs, math.sqrt(SAFETY**2 - bias**2)))
+                number = max(least, runs_for(chance, runs, math.sqrt(SAFETY**2 - bias**2)))
                 price = self._price(size, number)
                 if number <= MOST_REPLICATES and self._spent + price <= PATIENCE and self._fits(size, number):
                     enough.append((price, size, number))
@@ -414,12 +400,12 @@ class _Sampler:
     def _answer(self, i: int, coarse: Level | None, fine: Level) -> Answer:
         found = self._comparison(i, coarse, fine)
         if self._targets[i].kind == "distribution":
-            return _distribution(coarse.pooled[i] if coarse else None, fine.pooled[i], found.error, self._plan.scenario)
+            return distribution(coarse.pooled[i] if coarse else None, fine.pooled[i], found.error, self._plan.scenario)
         return Estimate(np.asarray(found.mean), np.asarray(found.error), "sampled")
 
-    def _comparison(self, i: int, coarse: Level | None, fine: Level) -> _Comparison:
+    def _comparison(self, i: int, coarse: Level | None, fine: Level) -> Comparison:
         share = 0.0 if self._targets[i].kind == "distribution" else SHARE
-        return _compare(coarse.statistics[i] if coarse else None, fine.statistics[i], share)
+        return compare(coarse.statistics[i] if coarse else None, fine.statistics[i], share)
 
     def _excess(self, coarse: Level | None, fine: Level) -> _Excess:
         worst = _Excess(0.0, 0.0, 0.0)
@@ -431,95 +417,6 @@ class _Sampler:
             largest = (float(np.max(e, initial=0.0)) / tolerance for e in errors)
             worst = _Excess(*(max(e, w) for e, w in zip(largest, worst, strict=True)))
         return worst
-
-
-@dataclass(frozen=True, slots=True)
-class _Comparison:
-    """A mean and its scatter; how far the finer replicates' is from the coarser ones' and the scatter of that; how much more bias than the finer the mean has."""
-
-    mean: np.ndarray
-    scatter: np.ndarray
-    gap: np.ndarray
-    noise: np.ndarray
-    leverage: float
-
-    def bias(self, factor: float = 1.0) -> np.ndarray:
-        """By what two sizes differ beyond their scatter, or a multiple of it: a bias of order 1/N is as large as what is left of it."""
-        return self.leverage * np.maximum(0.0, self.gap - factor * self.noise)
-
-    @property
-    def error(self) -> np.ndarray:
-        return np.asarray(np.hypot(self.scatter, self.bias()))
-
-
-def _compare(coarse: np.ndarray | None, fine: np.ndarray, share: float = 0.0) -> _Comparison:
-    """Both with replicates first. `share`: with which weight the coarser replicates enter the mean."""
-    mean, scatter = fine.mean(axis=0), _standard_error(fine)
-    if coarse is None:
-        return _Comparison(mean, scatter, np.zeros_like(scatter), scatter, 1.0)
-    gap, other = coarse.mean(axis=0) - mean, _standard_error(coarse)
-    both = np.hypot((1.0 - share) * scatter, share * other)
-    return _Comparison(mean + share * gap, both, np.abs(gap), np.hypot(scatter, other), 1.0 + share)
-
-
-def _halved_interval(runs: int) -> float:
-    """Half the 97.5% point of Student's t with runs − 1 degrees of freedom (Cornish-Fisher, good to 1e-4 from 7 on): two standard errors are then a 95% interval."""
-    z, k = 1.959964, runs - 1
-    terms = (z, (z**3 + z) / 4, (5 * z**5 + 16 * z**3 + 3 * z) / 96, (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / 384)
-    return sum(term / k**power for power, term in enumerate(terms)) / 2
-
-
-def _runs_for(chance: float, runs: int, wanted: float) -> int:
-    """How many replicates have the error `wanted`, where `runs` of them have `chance`; the more, the smaller Student's factor in it."""
-    own = chance * runs**0.5 / _halved_interval(runs)
-    number = (own / wanted) ** 2
-    for _ in range(3):
-        number = (own * _halved_interval(max(REPLICATES, math.ceil(number))) / wanted) ** 2
-    return math.ceil(number)
-
-
-def _standard_error(statistics: np.ndarray) -> np.ndarray:
-    """Of the mean over replicates, the first axis."""
-    runs = len(statistics)
-    return np.asarray(_halved_interval(runs) * statistics.std(axis=0, ddof=1) / runs**0.5)
-
-
-def _distribution(
-    coarse: Sequence[np.ndarray] | None, parts: Sequence[np.ndarray], error: np.ndarray, scenario: bool
-) -> Distribution:
-    """The distribution of particles (or draws), per finite entry, those of each randomisation apart; `coarse`: those of the smaller size.
-
-    Means of randomisations differ by chance, which is no part of the variance; except in a scenario, whose draws make the means differ.
-    """
-    sample = np.concatenate(parts)
-    mean = sample.mean(axis=0)
-    centred = sample - mean
-    variance = np.var(sample, axis=0) if scenario else np.mean([np.var(part, axis=0) for part in parts], axis=0)
-    unit = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
-    quantiles = np.quantile(sample, PROBABILITIES, axis=0)
-    return Distribution(
-        mean=np.asarray(mean),
-        variance=np.asarray(variance),
-        quantiles={p: np.asarray(q) for p, q in zip(PROBABILITIES, quantiles, strict=True)},
-        skewness=np.asarray(np.mean(unit**3, axis=0)),
-        kurtosis=np.where(variance > 0.0, np.mean(unit**4, axis=0) - 3.0, 0.0),
-        stderr=np.asarray(error),
-        method="sampled",
-        curve=np.asarray(np.quantile(sample, CURVE, axis=0)),
-        curve_stderr=_error(coarse, parts, lambda part: np.quantile(part, CURVE, axis=0)),
-        variance_stderr=_error(coarse, parts, lambda part: np.var(part, axis=0)),
-    )
-
-
-def _error(
-    coarse: Sequence[np.ndarray] | None, fine: Sequence[np.ndarray], statistic: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
-    """The standard error of a statistic of particles: the scatter between randomisations, and the bias that two sizes show."""
-
-    def of_each(parts: Sequence[np.ndarray]) -> np.ndarray:
-        return np.stack([statistic(part) for part in parts])
-
-    return _compare(None if coarse is None else of_each(coarse), of_each(fine)).error
 
 
 def _not_finite(value: Value) -> Diagnostic:
