@@ -113,7 +113,7 @@ def test_interrupted_it_ends_with_its_processes() -> None:
         "import os, time\n"
         "from nexortlang.processes import side_by_side\n"
         "def work(x):\n"
-        "    print(os.getpid(), flush=True)\n"
+        "    os.write(1, f'{os.getpid()}\\n'.encode())\n"
         "    time.sleep(60)\n"
         "try:\n"
         "    list(side_by_side(work, range(4), 2, True))\n"
