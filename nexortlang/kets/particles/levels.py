@@ -17,6 +17,8 @@ from nexortlang.kets.results import CURVE, Distribution
 
 REPLICATES = 8
 """How many randomisations there are at least: fewer do not show their scatter."""
+COARSER = 4
+"""How many times as many particles the finer of two sizes has. A bias b of N makes a difference of 3 b, where chance makes √5 times the scatter at N; of N and N/2 it would be b and √3 times."""
 PROBABILITIES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
@@ -40,31 +42,28 @@ class Level:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """A mean and its scatter; how far the finer replicates' is from the coarser ones' and the scatter of that; how much more bias than the finer the mean has."""
+    """A mean and its scatter; how far it is from that of coarser replicates, and the scatter of that."""
 
     mean: np.ndarray
     scatter: np.ndarray
     gap: np.ndarray
     noise: np.ndarray
-    leverage: float
 
     def bias(self, factor: float = 1.0) -> np.ndarray:
-        """By what two sizes differ beyond their scatter, or a multiple of it: a bias of order 1/N is as large as what is left of it."""
-        return self.leverage * np.maximum(0.0, self.gap - factor * self.noise)
+        """What is left at N of a bias of order 1/N that makes the two sizes differ beyond their scatter, or a multiple of it."""
+        return np.maximum(0.0, self.gap - factor * self.noise) / (COARSER - 1)
 
     @property
     def error(self) -> np.ndarray:
         return np.asarray(np.hypot(self.scatter, self.bias()))
 
 
-def compare(coarse: np.ndarray | None, fine: np.ndarray, share: float = 0.0) -> Comparison:
-    """Both with replicates first. `share`: with which weight the coarser replicates enter the mean."""
+def compare(coarse: np.ndarray | None, fine: np.ndarray) -> Comparison:
+    """Statistics of replicates at N / COARSER and at N, replicates first."""
     mean, scatter = fine.mean(axis=0), _standard_error(fine)
     if coarse is None:
-        return Comparison(mean, scatter, np.zeros_like(scatter), scatter, 1.0)
-    gap, other = coarse.mean(axis=0) - mean, _standard_error(coarse)
-    both = np.hypot((1.0 - share) * scatter, share * other)
-    return Comparison(mean + share * gap, both, np.abs(gap), np.hypot(scatter, other), 1.0 + share)
+        return Comparison(mean, scatter, np.zeros_like(scatter), scatter)
+    return Comparison(mean, scatter, np.abs(coarse.mean(axis=0) - mean), np.hypot(scatter, _standard_error(coarse)))
 
 
 def _halved_interval(runs: int) -> float:

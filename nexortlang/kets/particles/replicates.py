@@ -4,7 +4,7 @@ In: a program, the values wanted and how each is to be answered. Out: an Estimat
 Guarantees: the same seed gives the same numbers; a value lies within two standard errors of its limit about 95 times in 100 (the factor of
 Student's t for the number of randomisations is in the standard error, and so is what two sizes show of a bias of order 1/N).
 
-A level is a size N and a number of randomisations, the same number at N / 2 beside them. Scatter falls with both, bias with N alone; the next level is the cheapest that
+A level is a size N and a number of randomisations, the same number at N / 4 beside them. Scatter falls with both, bias with N alone; the next level is the cheapest that
 promises the tolerance: larger sizes where cost grows as N, more randomisations where it grows as N² (optimizers that are not linear).
 
 Random scalars (initial scalars, fluctuations) that enter only scalars are drawn `DRAWS` times within each randomisation, orthonormal in the sample, so that
@@ -25,7 +25,7 @@ import numpy as np
 from nexortlang.core.program import Program, Value
 from nexortlang.diagnostics.model import Diagnostic, NexortError
 from nexortlang.kets.particles.hats import Hats
-from nexortlang.kets.particles.levels import REPLICATES, Comparison, Level, compare, distribution, runs_for
+from nexortlang.kets.particles.levels import COARSER, REPLICATES, Comparison, Level, compare, distribution, runs_for
 from nexortlang.kets.particles.plan import Plan, group_size, members_abreast, need_scenarios, plan, stored_numbers, work
 from nexortlang.kets.particles.randomisation import DRAWS, Block, Kept, Key, chance_size
 from nexortlang.kets.results import Distribution, Estimate, Options
@@ -37,11 +37,9 @@ Kind: TypeAlias = Literal["scalar", "distribution", "covariance"]
 Answer: TypeAlias = Estimate | Distribution
 Progress: TypeAlias = Callable[[str], None]
 
-MOST_REPLICATES = 1024
+MOST_REPLICATES = 4096
 RATE, LONG_RATE = 0.55, 0.5
 """Scatter falls about as N^−RATE, 0.65 where points are spread well; in long training, with hundreds of directions, as N^−LONG_RATE."""
-SHARE = 1 / 3
-"""The weight of N / 2 beside N in a mean: that of its particles. The least scatter, for 4/3 of the bias."""
 SCENARIOS = 16
 """Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
 GROWTH = 4
@@ -156,10 +154,10 @@ class _Sampler:
                 return answers, excess <= 1.0
 
     def _larger_sizes(self) -> tuple[list[Answer], bool]:
-        """Levels until the tolerance is reached, or the size that was asked for; always with half of it beside, to see a bias."""
+        """Levels until the tolerance is reached, or the size that was asked for; always with a quarter of it beside, to see a bias."""
         count, runs = self._first_count(), REPLICATES
         while True:
-            coarse, fine = self._level(count // 2, runs), self._level(count, runs)
+            coarse, fine = (self._level(size, runs) for size in _pair(count))
             excess = self._excess(coarse, fine)
             following = self._next_level(count, fine.runs, excess)
             if excess.total <= 1.0 or following is None:
@@ -220,7 +218,7 @@ class _Sampler:
 
     def _price(self, count: int, runs: int) -> float:
         """The work that a level adds to what has been done."""
-        return sum(self._expense(n, self._missing(n, runs)) for n in (count, count // 2))
+        return sum(self._expense(size, self._missing(size, runs)) for size in _pair(count))
 
     def _expense(self, count: int, keys: Sequence[Key]) -> float:
         """The work of these randomisations."""
@@ -379,7 +377,7 @@ class _Sampler:
         return self._growing[held, store]
 
     def _keeps(self, key: Key) -> bool:
-        """Whether there is room to keep this block, those before it and as many of half the size."""
+        """Whether there is room to keep this block, those before it and those of the coarser size beside them."""
         if self._kept is None:
             return False
         whole = self._growing_plan(key.size, frozenset())
@@ -405,8 +403,7 @@ class _Sampler:
         return Estimate(np.asarray(found.mean), np.asarray(found.error), "sampled")
 
     def _comparison(self, i: int, coarse: Level | None, fine: Level) -> Comparison:
-        share = 0.0 if self._targets[i].kind == "distribution" else SHARE
-        return compare(coarse.statistics[i] if coarse else None, fine.statistics[i], share)
+        return compare(coarse.statistics[i] if coarse else None, fine.statistics[i])
 
     def _excess(self, coarse: Level | None, fine: Level) -> _Excess:
         worst = _Excess(0.0, 0.0, 0.0)
@@ -418,6 +415,11 @@ class _Sampler:
             largest = (float(np.max(e, initial=0.0)) / tolerance for e in errors)
             worst = _Excess(*(max(e, w) for e, w in zip(largest, worst, strict=True)))
         return worst
+
+
+def _pair(count: int) -> tuple[int, int]:
+    """The sizes that are compared, the coarser first."""
+    return max(1, count // COARSER), count
 
 
 def _not_finite(value: Value) -> Diagnostic:
