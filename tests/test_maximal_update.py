@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 import pytest
-from judge import checked, numbers
+from judge import REPLICATE_FREEDOM, Numbers, checked, deviation, numbers, worst
 from limits import Shown, limits
 
 from nexortlang.kets.particles import replicates
@@ -178,7 +178,8 @@ def trained(call: str, size: str, decay: float, folder: Path) -> Shown:
 
 def assert_agrees(shown: Shown, truth: Array) -> None:
     assert np.all(shown.stderr <= 5e-4) and np.any(shown.stderr > 0)
-    assert np.all(np.abs(shown.value - truth) <= 4.5 * shown.stderr + 1e-12)
+    found = Numbers(shown.value, shown.stderr, REPLICATE_FREEDOM)
+    assert worst(deviation(found, Numbers(truth, np.zeros_like(truth)))) <= 4.5
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.1])
