@@ -44,6 +44,8 @@ SCENARIOS = 16
 """Runs with a draw each in one randomisation, at first; four times as many until the tolerance is reached."""
 GROWTH = 4
 """At most so many times as many randomisations of a size come next: their scatter is then better known, and with it how many are needed."""
+HOPE = 1.5
+"""By how much eight randomisations may overestimate the largest of many errors; four times as many will tell."""
 LONG_BIAS = 4.0
 """In long training there are at first so many particles over the tolerance. A bias of 1/N is usual (a loss after ten steps of SGD: 3.8e-3, 1.2e-3 and 0.5e-3 at N = 256, 512 and 1 024): with fewer
 it would be as large as the scatter that hides it."""
@@ -200,6 +202,8 @@ class _Sampler:
         rate = LONG_RATE if self._is_long else RATE
         while size <= MOST and self._fits(size):
             bias, chance = excess.bias * count / size, excess.chance * (count / size) ** rate
+            if size == count and runs <= REPLICATES:
+                chance /= HOPE
             if bias < SAFETY:
                 least = runs + 1 if size == count else REPLICATES
                 number = max(least, runs_for(chance, runs, math.sqrt(SAFETY**2 - bias**2)))
