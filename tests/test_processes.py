@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,34 +108,55 @@ def test_what_has_not_begun_when_the_results_are_given_up_does_not_begin(tmp_pat
     assert len(list(tmp_path.iterdir())) < 100
 
 
-@forks
-def test_interrupted_it_ends_with_its_processes() -> None:
-    program = (
-        "import os, time\n"
-        "from nexortlang.processes import side_by_side\n"
-        "def work(x):\n"
-        "    os.write(1, f'{os.getpid()}\\n'.encode())\n"
-        "    time.sleep(60)\n"
-        "try:\n"
-        "    list(side_by_side(work, range(4), 2, True))\n"
-        "except KeyboardInterrupt:\n"
-        "    print('interrupted')\n"
-    )
+SLEEPERS = """
+import os, time
+from nexortlang.processes import side_by_side
+def work(x):
+    os.write(1, f'{os.getpid()}\\n'.encode())
+    time.sleep(60)
+try:
+    list(side_by_side(work, range(4), 2, True))
+except KeyboardInterrupt:
+    print('interrupted')
+"""
+
+
+def sleepers() -> tuple[subprocess.Popen[str], list[int]]:
+    """A process with two others that sleep."""
     run = subprocess.Popen(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", SLEEPERS],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert run.stdout is not None
-    children = [int(run.stdout.readline()) for _ in range(2)]
+    return run, [int(run.stdout.readline()) for _ in range(2)]
+
+
+def assert_gone(processes: list[int]) -> None:
+    end = time.monotonic() + 30
+    while any(Path(f"/proc/{p}").exists() and Path(f"/proc/{p}/stat").read_text().split()[2] != "Z" for p in processes):
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+@forks
+def test_interrupted_it_ends_with_its_processes() -> None:
+    run, others = sleepers()
     os.killpg(run.pid, signal.SIGINT)  # what the terminal sends
     out, err = run.communicate(timeout=30)
     assert out == "interrupted\n" and err == ""
-    for child in children:
-        with pytest.raises(ProcessLookupError):
-            os.kill(child, 0)
+    assert_gone(others)
+
+
+@forks
+def test_killed_it_leaves_no_process_behind() -> None:
+    run, others = sleepers()
+    run.kill()
+    run.communicate(timeout=30)
+    assert_gone(others)
 
 
 @forks
