@@ -57,6 +57,8 @@ L = <h|h>
         ("y = h.mean()", "NX201", "avg(h)"),
         ("y = h.nosuch()", "NX201", ".shape"),
         ("show <y|y>", "NX101", "bind it"),
+        ("y = zeros_like(h)", "NX101", "0 * h"),
+        ("optimizer o(g):\n    m = m + g\n    return m\nU -= o(n * grad(L, U))", "NX101", "state m = 0"),
     ],
 )
 def test_one_mistake_with_its_remedy(line: str, code: str, hint: str) -> None:

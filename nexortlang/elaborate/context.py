@@ -179,7 +179,10 @@ class Context:
                 hint="bind its value to another name inside the loop",
             )
         known = [*self.frame.names, *self.frame.top.names, *self.builtins]
-        hint, fix = suggest.remedy(name, known, "bind it before this line: a width, a const, a draw with ~, or =")
+        otherwise = "bind it before this line: a width, a const, a draw with ~, or ="
+        if self.in_optimizer:
+            otherwise = f"what an optimizer remembers begins with a value: state {name.id} = 0"
+        hint, fix = suggest.remedy(name, known, otherwise)
         return error("NX101", f"unknown name {name.id}", name.span, hint=hint, fix=fix)
 
     # -- calls and loops
