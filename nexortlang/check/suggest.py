@@ -52,9 +52,7 @@ _ELSEWHERE = {
     "backward": "grad(L, W) is the gradient of L with respect to W",
     "norm": "the norm of vectors is sqrt(<x|x>), with the factor 1/n inside",
     "trace": "of a random matrix A take <z|A|z> with z[n] ~ normal(0, 1): it tends to trace(A)/n",
-    **dict.fromkeys(
-        ("zeros_like", "ones_like"), "write the shape, as in zeros(n, 4), or 0 * {x}"
-    ),
+    **dict.fromkeys(("zeros_like", "ones_like"), "write the shape, as in zeros(n, 4), or 0 * {x}"),
     "outer": "an outer product is |x><y|",
     "maximum": "max(a, b) is entrywise",
     "minimum": "min(a, b) is entrywise",
