@@ -7,6 +7,7 @@ decided), never a pickle; whatever is wrong with a file is a NexortError without
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -19,6 +20,7 @@ from nexortlang.resources import resource
 from nexortlang.settings import MAX_SOURCE_BYTES, available_memory
 from nexortlang.source import Source
 
+_OPTIMIZER = re.compile(r"^optimizer ([^\W\d]\w*)", re.MULTILINE)
 MAGIC_NPY = b"\x93NUMPY"
 
 
@@ -94,6 +96,12 @@ def standard_modules() -> list[str]:
     """The names of the standard library's modules."""
     folder = _standard("any")
     return sorted(p.stem for p in folder.parent.glob("*.nxt")) if folder is not None else []
+
+
+def standard_optimizers() -> dict[str, str]:
+    """The module of every optimizer of the standard library."""
+    texts = {m: path.read_text(encoding="utf-8") for m in standard_modules() if (path := _standard(m)) is not None}
+    return {name: m for m, text in texts.items() for name in _OPTIMIZER.findall(text)}
 
 
 def _read_npy(path: Path, name: str) -> np.ndarray:

@@ -127,11 +127,12 @@ G = n * grad(L, F)
 
 
 @pytest.mark.parametrize("update", ["F[1] -= |g><x|", "F[1] *= 0.5"])
-def test_a_family_is_one_value(update: str) -> None:
-    """After an update of a member the family is a new value, of which h = F[0] @ x is no use; as for vector families."""
+def test_an_update_of_a_member_leaves_the_others_as_they_are(update: str) -> None:
+    """h = F[0] @ x is from before the update of F[1], and a use of F[0] as it still is; as for vector families."""
     G, d = found(FAMILY.format(update=update))
-    F, x, v = d["F"], d["x"], d["v"]
-    expected = np.stack([np.zeros((N, N)), np.outer(v, F[0] @ x)], -1)
+    F, x, v, g = (d[k] for k in "Fxvg")
+    now = F[1] - outer(g, x) if "|g>" in update else 0.5 * F[1]
+    expected = np.stack([np.outer(now.T @ v, x), np.outer(v, F[0] @ x)], -1)
     np.testing.assert_allclose(G, expected, rtol=1e-12)
 
 

@@ -175,6 +175,7 @@ class Builder:
         self._constants: set[int] = set()
         self._of_constants: set[int] = set()
         self._written: dict[int, Value] = {}
+        self._own: set[int] = set()
         self.has_lower_terms = False
         self.keeps_powers = False
 
@@ -376,6 +377,17 @@ class Builder:
         found: Value = kept[width]
         return found
 
+    # -- values that a gradient is taken with respect to
+
+    def own(self, v: Value) -> None:
+        """From here on an equal instruction is another value, so that a gradient with respect to v counts the uses of v alone."""
+        self._own.add(v.id)
+
+    def alias(self, x: Value) -> Value:
+        """A value of its own that is equal to x."""
+        t = Type(x.type.axes, (prod(x.type.shape),), x.type.power)
+        return self.reshape(self._append(Concat(type=t, args=(x,))), x.type.shape)
+
     # -- short forms
 
     def add(self, x: Value, y: Value) -> Value:
@@ -450,7 +462,7 @@ class Builder:
 
     def _known(self, key: Hashable) -> Value | None:
         for shared in self._shared:
-            if (found := shared.get(key)) is not None:
+            if (found := shared.get(key)) is not None and found.id not in self._own:
                 return found
         return None
 

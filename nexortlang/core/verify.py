@@ -123,7 +123,7 @@ def infer(v: Value) -> Type:
             _require(inside, "positions beyond the entries")
             return Type(x.type.axes, index.shape, x.type.power)
         case Concat(args=args):
-            _require(len(args) > 1, "a Concat of fewer than two")
+            _require(len(args) > 0, "a Concat of nothing")
             size = sum(prod(a.type.shape) for a in args)
             return Type(join_axes(a.type for a in args), (size,), _largest(args))
         case Reduce(op=op, x=x, axis=axis):

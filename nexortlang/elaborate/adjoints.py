@@ -107,6 +107,11 @@ def size_at(shape: Shape, from_right: int) -> int:
     return shape[-1 - from_right] if from_right < len(shape) else 1
 
 
+def spread_index(shape: Shape, full: Shape) -> np.ndarray:
+    """For every entry of the larger shape, the entry of the smaller one that broadcasts to it."""
+    return np.broadcast_to(np.arange(prod(shape)).reshape(shape), full).reshape(-1)
+
+
 def insert_axis(b: Builder, v: Value, from_right: int) -> Value:
     """v with an axis of size 1 that has `from_right` axes after it (none is needed beyond v's first)."""
     shape = v.type.shape

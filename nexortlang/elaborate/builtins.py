@@ -313,7 +313,12 @@ def _axes(at: At, axis: At, name: str, span: Span) -> list[int]:
     axes = [k + rank if k < 0 else k for k in whole_list(axis, "an axis")]
     if any(not 0 <= k < rank for k in axes) or len(set(axes)) < len(axes):
         has = f"{rank} finite {'axis' if rank == 1 else 'axes'}" if rank else "no finite axes"
-        raise error("NX243", f"{name}: there is no such axis, {at.text} has {has}", axis.span, *blame(at))
+        hint = (
+            "over a width an average is the sum that has a limit: exp(x)/avg(exp(x))"
+            if name == "softmax" and not rank
+            else ""
+        )
+        raise error("NX243", f"{name}: there is no such axis, {at.text} has {has}", axis.span, *blame(at), hint=hint)
     return axes
 
 

@@ -92,8 +92,8 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
     frame = Frame(home=function.home.top, targets=cx.targets_of(node))
     for name, expr in given.items():
         at = evaluate(expr)
-        history = at.variable.history if at.variable is not None else ()
-        frame.names[name] = Variable(at.value, expr.span, history or (at.value,))
+        given_to = at.variable or Variable(at.value, expr.span)
+        frame.names[name] = Variable(at.value, expr.span, given_to.history or (at.value,), before=given_to.before)
     if cx.observe is not None:
         for p in node.parameters:
             if p.name.id in given:
@@ -211,6 +211,13 @@ def _run_optimizer(cx: Context, frame: Frame, key: object, node: ast.Def | ast.O
         cx.kept_states, cx.in_optimizer = saved
     states = [s.name.id for s in node.body if isinstance(s, ast.State)]
     cx.states[key] = {name: frame.names[name] for name in states if name in frame.names} | {"step": step}
-    if result is None or isinstance(result, Poison):
+    if result is None:
+        raise error(
+            "NX201",
+            f"expected {node.name.id} to return the change, found no return",
+            node.name.span,
+            hint="an optimizer ends with return, as in return lr * m",
+        )
+    if isinstance(result, Poison):
         raise Silenced
     return result

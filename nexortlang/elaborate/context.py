@@ -6,27 +6,25 @@ binds its targets to `Poison`; what depends on a Poison raises `Silenced` and is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nexortlang.check import suggest
 from nexortlang.check.scopes import gradient_targets
 from nexortlang.core.build import Builder
-from nexortlang.core.program import InitVector, Mark, Value, Width
+from nexortlang.core.program import Const, FirstOrder, Fluctuation, Gather, InitVector, Mark, Value, Width
 from nexortlang.diagnostics import Diagnostic, Label, NexortError
 from nexortlang.elaborate.describe import error
+from nexortlang.elaborate.leading import peel
 from nexortlang.elaborate.trace import Trace
-from nexortlang.elaborate.values import At, ConstVal, Function, Poison, Surface, Variable
+from nexortlang.elaborate.values import At, ConstVal, Function, Poison, Surface, Variable, is_core
+from nexortlang.files import Files, standard_optimizers
 from nexortlang.source import Span
 from nexortlang.syntax import ast
-
-if TYPE_CHECKING:
-    from nexortlang.files import Files
 
 MAX_DIAGNOSTICS = 100
 
@@ -131,9 +129,11 @@ class Context:
     def is_bound(self, name: str) -> bool:
         return self.frame.find(name) is not None or name in self.builtins
 
-    def bind(self, name: str, value: Surface, span: Span, *, is_const: bool = False) -> None:
-        """A new binding, as by `=`: its history starts here."""
-        self.frame.names[name] = Variable(value, span, (value,), is_const)
+    def bind(
+        self, name: str, value: Surface, span: Span, *, is_const: bool = False, before: Sequence[Surface] = ()
+    ) -> None:
+        """A new binding, as by `=`: its history starts here. `before`: the history of members that are not bound anew."""
+        self.frame.names[name] = Variable(value, span, (value,), is_const, tuple(before))
         if self.observe is not None:
             self.observe(span, value)
 
@@ -159,12 +159,29 @@ class Context:
         self.parameters.add(v.id)
         return b.scale(v, power)
 
+    def distinct(self, name: str, value: Surface, first: int) -> Surface:
+        """The value to bind where a gradient is asked for by this name: one that no other name has, nor equal instructions elsewhere.
+
+        `first`: how many values there were before the statement that binds it.
+        """
+        old = self.frame.names.get(name)
+        if name not in self.frame.targets or not is_core(value) or (old is not None and old.value is value):
+            return value
+        x, power = peel(value)
+        if isinstance(x, Const | Fluctuation | FirstOrder):
+            return value
+        base = x.x if isinstance(x, Gather) else x
+        if base.id >= first:
+            self.builder.own(base)
+            return value
+        return self.builder.scale(self.builder.alias(x), power)
+
     def update(self, name: ast.Name, value: Surface) -> None:
         """An update, as by `-=`: the history goes on, in this frame."""
         old = self.frame.find(name.id)
         if old is None:
             raise AssertionError(f"{name.id} is updated and not bound")
-        self.frame.names[name.id] = Variable(value, old.span, (*old.history, value), old.is_const)
+        self.frame.names[name.id] = replace(old, value=value, history=(*old.history, value))
         if self.observe is not None:
             self.observe(name.span, value)
 
@@ -178,10 +195,13 @@ class Context:
                 Label(where, "the loop"),
                 hint="bind its value to another name inside the loop",
             )
-        known = [*self.frame.names, *self.frame.top.names, *self.builtins]
+        bound = {**self.frame.top.names, **self.frame.names}
+        known = [*(other for other, v in bound.items() if not isinstance(v.value, Poison)), *self.builtins]
         otherwise = "bind it before this line: a width, a const, a draw with ~, or ="
         if self.in_optimizer:
             otherwise = f"what an optimizer remembers begins with a value: state {name.id} = 0"
+        if (module := standard_optimizers().get(name.id)) is not None:
+            return error("NX101", f"unknown name {name.id}", name.span, hint=f"from {module} import {name.id}")
         hint, fix = suggest.remedy(name, known, otherwise)
         return error("NX101", f"unknown name {name.id}", name.span, hint=hint, fix=fix)
 

@@ -30,6 +30,11 @@ from nexortlang.syntax import ast
 LAWS: tuple[Law, ...] = get_args(Law)
 
 
+_VARIANCE = (
+    "a law is given by its mean and its variance, normal(0, 4): the variance is the square of the standard deviation"
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Moments:
     """What a law's arguments say: mean and variance with their powers of n."""
@@ -152,6 +157,7 @@ def _fit(array: np.ndarray, shape: tuple[int, ...], span: Span, what: str) -> np
             f"expected a {what} that broadcasts to {shape_text(shape) or 'a single number'}, "
             f"found shape {shape_text(array.shape)}",
             span,
+            hint="a draw has one law for all entries, or one for each place along its finite axes: x[n, 2] ~ normal(0, [1, 4])",
         ) from None
 
 
@@ -180,7 +186,9 @@ def _require_sane(m: Moments, mean: np.ndarray, variance: np.ndarray) -> None:
         if (mean < 0).any() or (mean > 1).any():
             raise error("NX227", f"expected a probability between 0 and 1, found {mean.reshape(-1)[0]:g}", m.span)
     elif (variance < 0).any():
-        raise error("NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span)
+        raise error(
+            "NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span, hint=_VARIANCE
+        )
 
 
 # ---------------------------------------------------------------------------- what is drawn
@@ -207,7 +215,9 @@ def _matrix(cx: Context, statement: ast.Draw, widths: list[Width], shape: tuple[
             hint=f"write {statement.name.id}[…] ~ {m.law}(0, s/{cols.name}): then W @ x is of the order of x",
         )
     if (variance < 0).any():
-        raise error("NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span)
+        raise error(
+            "NX227", f"expected a variance of 0 or more, found {variance.min():g}", m.variance_span, hint=_VARIANCE
+        )
     over_cols = _fit(variance * float(cols.ratio), shape, m.variance_span, "variance")
     name = statement.name.id
     matrix = cx.builder.matrix(name, rows, cols, over_cols, m.law)
@@ -235,6 +245,8 @@ def _random(
         v = b.init_scalar(name, law, centre, variance)
     else:
         v = _correlated_scalars(cx, name, mean if inside else centre, covariance)
+    if name in cx.frame.targets:
+        cx.parameters.add(v.id)
     v = b.scale(v, power)
     return v if inside else b.add(v, b.scale(b.const(mean), m.mean.power))
 

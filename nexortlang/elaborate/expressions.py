@@ -145,7 +145,8 @@ def member_of_module(module: ModuleValue, name: str, span: Span) -> Surface:
         names = ", ".join(sorted(module.frame.names)) or "nothing"
         close = suggest.closest(name, module.frame.names)
         fix = Fix(Span(span.source, span.end - len(name), span.end), close) if close else None
-        raise error("NX107", f"the module {module.name} has no {name}", span, hint=f"it has {names}", fix=fix)
+        hint = (f"did you mean {close}? " if close else "") + f"it has {names}"
+        raise error("NX107", f"the module {module.name} has no {name}", span, hint=hint, fix=fix)
     if isinstance(found.value, Poison):
         raise Silenced
     return found.value
@@ -195,7 +196,11 @@ def _call(cx: Context, e: ast.Call) -> Surface:
         case Function() as f:
             return call_function(cx, f, e, lambda x: evaluate(cx, x))
     label = (Label(callee.variable.span, "bound here"),) if callee.variable is not None else ()
-    hint = "write * between factors" if is_core(callee.value) else ""
+    hint = ""
+    if not e.args and not e.keywords:
+        hint = f"{callee.text} is no function: write it without ( )"
+    elif is_core(callee.value):
+        hint = "write * between factors"
     raise error("NX230", f"expected a function before ( ), found {a_kind(callee.value)}", e.span, *label, hint=hint)
 
 

@@ -8,16 +8,17 @@ costs no more than asking for all at once; a gradient is a constant for later gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
+from math import prod
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from nexortlang.core.build import Builder, is_zero
-from nexortlang.core.program import Scale, Shape, Type, Value, Width, operands
+from nexortlang.core.program import Concat, Einsum, Gather, Inner, Reduce, Scale, Shape, Type, Value, Width, operands
 from nexortlang.elaborate.adjoint_rules import contribution, scatter_add
-from nexortlang.elaborate.adjoints import LABELS, Adjoint, AdjointAlgebra
+from nexortlang.elaborate.adjoints import LABELS, Adjoint, AdjointAlgebra, spread_index
 from nexortlang.elaborate.first_order import scaled
 
 
@@ -56,9 +57,9 @@ def depends(b: Builder, loss: Value, target: Value) -> bool:
     return Backpropagation.of(b, loss, target).depends(target)
 
 
-def version(b: Builder, loss: Value, history: Sequence[Value]) -> Value | None:
-    """The newest of the values that a name has had which the loss was computed from."""
-    return next((v for v in reversed(history) if depends(b, loss, v)), None)
+def reads(b: Builder, loss: Value, target: Value) -> np.ndarray:
+    """Which of the target's entries, in C order, the loss was computed from."""
+    return Backpropagation.of(b, loss, target).reads(target)
 
 
 class User(NamedTuple):
@@ -109,12 +110,41 @@ class Backpropagation:
         self._adjoints: dict[int, Adjoint | None] = {loss.id: seed}
         self._users: dict[int, list[User]] = {loss.id: []}
         self._pending: list[tuple[int, Value]] = [(-loss.id, loss)]
+        self._reads: dict[int, np.ndarray] = {}
         self._has_error_signal = False
 
     def depends(self, target: Value) -> bool:
         target = without_power(target)
         self._explore(target.id)
         return target.id in self._users
+
+    def reads(self, target: Value) -> np.ndarray:
+        """Which of the target's entries, in C order, the loss was computed from."""
+        target = without_power(target)
+        if not self.depends(target):
+            return np.zeros(prod(target.type.shape), dtype=bool)
+        wanted = self._between(target, self._reads)
+        for number in sorted(wanted, reverse=True):
+            self._reads[number] = self._read_by_users(wanted[number])
+        return self._reads[target.id]
+
+    def _read_by_users(self, v: Value) -> np.ndarray:
+        """The entries of v that are read, from those of its users."""
+        size = prod(v.type.shape)
+        read = np.full(size, v is self._loss)
+        for u, position in self._users[v.id]:
+            above = self._reads[u.id]
+            match u:
+                case Gather(index=index):
+                    read[index.reshape(-1)[above]] = True
+                case Concat(args=args):
+                    first = sum(prod(a.type.shape) for a in args[:position])
+                    read |= above[first : first + size]
+                case Reduce() | Einsum() | Inner():  # none or all: gradients are 0 where that is too much
+                    read |= above.any()
+                case _:
+                    read[spread_index(v.type.shape, u.type.shape)[above]] = True
+        return read
 
     def gradient(self, target: Value) -> Value | None:
         if not self.depends(target):
@@ -182,18 +212,22 @@ class Backpropagation:
 
     def _reached(self, target: Value) -> Adjoint | None:
         """∂loss/∂target. Adjoints of all that lies between are made first, users before what they use."""
-        wanted, todo = {target.id: target}, [target]
-        while todo:
-            for user in self._users[todo.pop().id]:
-                u = user.value
-                if u.id not in self._adjoints and u.id not in wanted:
-                    wanted[u.id] = u
-                    todo.append(u)
+        wanted = self._between(target, self._adjoints)
         for number in sorted(wanted, reverse=True):
-            if number not in self._adjoints:
-                self._adjoints[number] = self._collect(self._users[number])
-                self._label(wanted[number], self._adjoints[number])
+            self._adjoints[number] = self._collect(self._users[number])
+            self._label(wanted[number], self._adjoints[number])
         return self._adjoints[target.id]
+
+    def _between(self, target: Value, known: Mapping[int, object]) -> dict[int, Value]:
+        """The target and all that was computed from it on the way to the loss, by number, as far as they are not known."""
+        found = {target.id: target} if target.id not in known else {}
+        todo = list(found.values())
+        while todo:
+            for u, _ in self._users[todo.pop().id]:
+                if u.id not in known and u.id not in found:
+                    found[u.id] = u
+                    todo.append(u)
+        return found
 
     def _label(self, v: Value, a: Adjoint | None) -> None:
         """Names an adjoint for printing: dh for the vector h; for the outputs f, of which error signals come, χ."""

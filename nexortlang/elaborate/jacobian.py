@@ -45,7 +45,7 @@ from nexortlang.core.program import (
 )
 from nexortlang.elaborate import fluctuations
 from nexortlang.elaborate.adjoint_rules import MINUS_HALF, MINUS_ONE, apply, extremes, gathered_sums, lifted
-from nexortlang.elaborate.adjoints import AdjointAlgebra, extended, multiply, plus, split
+from nexortlang.elaborate.adjoints import AdjointAlgebra, extended, multiply, plus, split, spread_index
 from nexortlang.elaborate.averages import average
 from nexortlang.entrywise.derivatives import PARTIALS
 
@@ -117,11 +117,6 @@ def _leading_to(b: Builder, f: Value, wanted: Collection[Root]) -> set[int]:
 
 
 # ---------------------------------------------------------------------------- entries of arrays
-
-
-def spread_index(shape: Shape, full: Shape) -> np.ndarray:
-    """For every entry of the larger shape, the entry of the smaller one that broadcasts to it."""
-    return np.broadcast_to(np.arange(prod(shape)).reshape(shape), full).reshape(-1)
 
 
 def taken(b: Builder, v: Value, index: np.ndarray) -> Value:

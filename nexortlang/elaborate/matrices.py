@@ -87,7 +87,7 @@ def matmul(cx: Context, left: At, right: At, span: Span) -> Surface:
                 f"expected a matrix on the left of @, found {a_kind(left.value)}",
                 span,
                 *blame(left, right),
-                hint=f"a combination of kets has the array on the right: {right.text} @ {left.text}.T",
+                hint=f"a combination of kets has the array on the right: {right.text} @ {_transposed_text(left.text)}",
             )
         case "vector", "vector":
             raise error(
@@ -115,7 +115,7 @@ def apply(cx: Context, matrix: At, x: At, span: Span) -> Value:
             f"{matrix.text} takes a vector({m.cols.name}), found {a_kind(x.value)}",
             span,
             *blame(matrix, x),
-            hint=f"{matrix.text}.T takes a vector({m.rows.name})" if transposed else "",
+            hint=f"{_transposed_text(matrix.text)} takes a vector({m.rows.name})" if transposed else "",
         )
     broadcast_shape([matrix, x], span)
     return cx.builder.scale(operators.apply(cx.builder, m, v), power)
@@ -156,7 +156,9 @@ def combine(cx: Context, x: At, array: At, span: Span) -> Surface:
             f"found shapes {shape_text(a) or '[]'} and {shape_text(b) or '[]'}",
             span,
             *blame(x, array),
-            hint=f"{array.text}.T has shape {shape_text(b[::-1])}" if a and b and a[-1] == b[-1] else "",
+            hint=f"{_transposed_text(array.text)} has shape {shape_text(b[::-1])}"
+            if a and b and a[-1] == b[-1]
+            else "",
         )
     letters = iter(string.ascii_letters)
     kept = "".join(next(letters) for _ in a[:-1])

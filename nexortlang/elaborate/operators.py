@@ -224,9 +224,9 @@ def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Opera
         members, own = named.members.reshape(-1)[index], _named(B)
         if own is None or own.variable is not named.variable or own.transposed or (own.members != members).any():
             zero = family_factor(b, b.const(0.0), members, named.variable.shape)
-            return _updated(b, A, named, set_member(b, named.body, index, B), zero)
+            return _updated(b, A, named, set_member(b, named.body, index, B), zero, members)
         factor = descent(b, own.version, named.version)
-        return _updated(b, A, named, set_member(b, named.body, index, own.body), factor)
+        return _updated(b, A, named, set_member(b, named.body, index, own.body), factor, members)
     rest = np.setdiff1d(np.arange(prod(A.shape)), index)
     kept = [_at(b, t, A.shape, rest) for t in A.terms] if rest.size else []
     terms = [
@@ -291,9 +291,17 @@ def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
             return None
 
 
-def _updated(b: Builder, A: Operator, named: Named, body: Operator, factor: Value | None = None) -> Operator:
+def _updated(
+    b: Builder,
+    A: Operator,
+    named: Named,
+    body: Operator,
+    factor: Value | None = None,
+    changed: np.ndarray | None = None,
+) -> Operator:
+    """The same name after an update, of all members or of those at the positions `changed`."""
     b.program.trained |= {f.matrix for t in named.body.terms for f in t.factors if isinstance(f, Initial)}
-    return _single(b, replace(named, body=body, version=named.version.updated(factor)), A.rows, A.cols)
+    return _single(b, replace(named, body=body, version=named.version.updated(factor, changed)), A.rows, A.cols)
 
 
 def _accumulated(b: Builder, body: Operator, value: Value) -> Operator:

@@ -194,22 +194,22 @@ def _state(cx: Context, statement: ast.State) -> None:
 
 
 def _assign(cx: Context, statement: ast.Assign) -> None:
-    targets = statement.targets
+    targets, first = statement.targets, len(cx.builder.program.values)
     if len(targets) > 1:
         at = evaluate(cx, statement.value)
         for target, item in zip(targets, _unpacked(cx, at, len(targets), statement.span), strict=True):
-            _bind(cx, target, item)
+            _bind(cx, target, item, first)
         return
     (target,) = targets
     cx.target = (target.span.text,)
     if isinstance(target, ast.Subscript) and index_notation.starts_with_index(cx, target.items):
         _assign_indexed(cx, target, statement)
         return
-    _bind(cx, target, evaluate(cx, statement.value))
+    _bind(cx, target, evaluate(cx, statement.value), first)
 
 
-def _bind(cx: Context, target: ast.Expr, at: At) -> None:
-    """target = value for one target: a name, or members of what a name stands for."""
+def _bind(cx: Context, target: ast.Expr, at: At, first: int) -> None:
+    """target = value for one target: a name, or members of what a name stands for. The statement's values are those from number `first` on."""
     value = at.value
     if isinstance(value, Indexed):
         raise error(
@@ -224,14 +224,15 @@ def _bind(cx: Context, target: ast.Expr, at: At) -> None:
         _require_free(cx, target)
         if isinstance(value, Operator):
             value = _named_matrix(cx, target.id, value)
-        value = cx.parameter(target.id, value)
+        value = cx.distinct(target.id, cx.parameter(target.id, value), first)
         if is_core(value):
             cx.builder.label(value, target.id)
         cx.bind(target.id, value, target.span)
         return
     _require_members(cx, target)
     name, old, index = finite_positions(cx, target)
-    cx.bind(name.id, subscripts.set_members(cx, old, index, at, target.span), name.span)
+    value = subscripts.set_members(cx, old, index, at, target.span, is_update=False)
+    cx.bind(name.id, value, name.span, before=old.variable.of_members if old.variable is not None else ())
 
 
 def _require_members(cx: Context, target: ast.Expr) -> None:
@@ -263,13 +264,12 @@ def _named_matrix(cx: Context, name: str, value: Operator) -> Operator:
 
 def _assign_indexed(cx: Context, target: ast.Subscript, statement: ast.Assign) -> None:
     """y[i] = …, G[i, j] = …, x[i, 2] = …"""
+    first = len(cx.builder.program.values)
     names = index_notation.leading_indices(cx, target.items)
     at = index_notation.define(cx, names, statement.value, lambda e: evaluate(cx, e))
     rest = target.items[len(names) :]
-    if rest:
-        _bind(cx, ast.Subscript(target.value, rest, target.span), at)
-    else:
-        _bind(cx, target.value, at)
+    whole = ast.Subscript(target.value, rest, target.span) if rest else target.value
+    _bind(cx, whole, at, first)
 
 
 def _unpacked(cx: Context, at: At, count: int, span: Span) -> Iterator[At]:
@@ -298,6 +298,7 @@ def _augment(cx: Context, statement: ast.AugAssign) -> None:
         rest = target.items[len(names) :]
         whole = ast.Subscript(target.value, rest, target.span) if rest else target.value
     name: ast.Name
+    first = len(cx.builder.program.values)
     if isinstance(whole, ast.Name):
         current = evaluate(cx, whole)
         name, old, index = whole, current, None
@@ -313,9 +314,11 @@ def _augment(cx: Context, statement: ast.AugAssign) -> None:
     if isinstance(new, Indexed):
         raise error("NX102", f"expected a value without free indices, found {a_kind(new)}", at.span)
     if index is not None:
-        new = subscripts.set_members(cx, old, index, At(new, statement.span), statement.span)
-    elif is_core(new):
-        cx.builder.label(new, name.id)
+        new = subscripts.set_members(cx, old, index, At(new, statement.span), statement.span, is_update=True)
+    else:
+        new = cx.distinct(name.id, new, first)
+        if is_core(new):
+            cx.builder.label(new, name.id)
     cx.update(name, new)
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from nexortlang.core.build import Builder
 from nexortlang.core.program import Value, Width
 from nexortlang.elaborate import operators
 from nexortlang.elaborate.arithmetic import (
@@ -30,6 +31,7 @@ from nexortlang.elaborate.arithmetic import (
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error, power_text, shape_text
 from nexortlang.elaborate.operators import Operator
+from nexortlang.elaborate.origins import note_assignment
 from nexortlang.elaborate.values import At, ConstVal, Indexed, Surface, is_core
 from nexortlang.source import Span
 from nexortlang.syntax import ast
@@ -247,20 +249,20 @@ def _joined(cx: Context, items: Sequence[At], shape: tuple[int, ...], span: Span
         arrays = [at.value.array.reshape(-1) for at in items if isinstance(at.value, ConstVal)]
         return const(np.concatenate([*arrays, np.zeros(0)]).reshape(shape), power)
     cx.builder.span = span
-    joined = _concat(cx, [core(cx, at.value) for at in items])
+    joined = concatenated(cx.builder, [core(cx, at.value) for at in items])
     x, p = peel(joined)
     result = cx.builder.scale(cx.builder.reshape(x, shape), p)
     names = {slot: name for at in items if isinstance(at.value, Indexed) for slot, name in at.value.names.items()}
     return Indexed(result, names) if names else result
 
 
-def _concat(cx: Context, values: Sequence[Value]) -> Value:
+def concatenated(b: Builder, values: Sequence[Value]) -> Value:
     """Concat with a common power of n pulled out."""
     peeled = [peel(v) for v in values]
     powers = {p for v, p in peeled if not is_vanishing(v)}
     if len(powers) != 1:
-        return cx.builder.concat(values)
-    return cx.builder.scale(cx.builder.concat([v for v, _ in peeled]), powers.pop())
+        return b.concat(values)
+    return b.scale(b.concat([v for v, _ in peeled]), powers.pop())
 
 
 def _axes(value: Surface) -> object:
@@ -319,8 +321,8 @@ def _plain(value: Surface) -> Value:
     return value.value if isinstance(value, Indexed) else value  # type: ignore[return-value]
 
 
-def set_members(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> Surface:
-    """at with the entries at flat positions `index` replaced by new, which broadcasts to them."""
+def set_members(cx: Context, at: At, index: np.ndarray, new: At, span: Span, *, is_update: bool) -> Surface:
+    """at with the entries at flat positions `index` replaced by new, which broadcasts to them; an update is `-=` and the like, not `=`."""
     new = number(new)
     if isinstance(at.value, Operator) or isinstance(new.value, Operator):
         return _set_matrix(cx, at, index, new, span)
@@ -361,6 +363,7 @@ def set_members(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> 
     if core_axes(at.value) and not core_axes(new.value):
         spread = b.mul(spread, cx.constant_vector(core_axes(at.value)[0][1], (), 1.0))
     joined = b.concat([old_value, spread])
+    note_assignment(b, joined, is_update=is_update)
     return b.scale(b.gather(joined, where.reshape(shape_of(at.value))), power)
 
 

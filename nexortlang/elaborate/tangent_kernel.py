@@ -18,9 +18,9 @@ import numpy as np
 from nexortlang.core.build import Builder
 from nexortlang.core.dependencies import Root
 from nexortlang.core.program import Const, Gather, InitVector, MatMul, Matrix, Value, Width
-from nexortlang.elaborate.adjoints import extended, multiply, plus, scaled_einsum, split
+from nexortlang.elaborate.adjoints import extended, multiply, plus, scaled_einsum, split, spread_index
 from nexortlang.elaborate.averages import inner
-from nexortlang.elaborate.jacobian import Jacobian, Leaf, leaves, spread_index, taken
+from nexortlang.elaborate.jacobian import Jacobian, Leaf, leaves, taken
 from nexortlang.elaborate.parameters import Selected, family_size
 
 WASTE = 4  # inner products of all that a vector is picked from are taken when that is at most so many times as much

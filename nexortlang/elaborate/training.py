@@ -6,6 +6,7 @@ The algebra is elaborate.gradient; here a target is found by its name, at the va
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import groupby
 from math import prod
 
 import numpy as np
@@ -13,12 +14,13 @@ import numpy as np
 from nexortlang.core.program import Const, Shape, Value
 from nexortlang.diagnostics import Label, NexortError
 from nexortlang.elaborate import gradient, operators, parameters, tangent_kernel, versions
-from nexortlang.elaborate.adjoints import multiply, plus
+from nexortlang.elaborate.adjoints import extended, multiply, plus
 from nexortlang.elaborate.arithmetic import entrywise, require_memory, require_numbers
 from nexortlang.elaborate.calls import Param, match_arguments
 from nexortlang.elaborate.context import Context
 from nexortlang.elaborate.describe import a_kind, blame, error
 from nexortlang.elaborate.expressions import evaluate, finite_positions
+from nexortlang.elaborate.members import assembled, family_gradient
 from nexortlang.elaborate.operators import MatrixUse, Operator
 from nexortlang.elaborate.trace import Gradient, ParameterKind
 from nexortlang.elaborate.values import At, ConstVal, Surface, is_core
@@ -54,11 +56,7 @@ def grad(cx: Context, call: ast.Call) -> Surface:
         name, at, index = base, evaluate(cx, base), None
     else:
         name, at, index = finite_positions(cx, target)
-    if isinstance(at.value, Operator):
-        found = _matrix(cx, value, at.value, index)
-    else:
-        found = _value(cx, value, at)
-        found = found if index is None or found is None else cx.builder.gather(found, index)
+    found = _matrix(cx, value, at.value, index) if isinstance(at.value, Operator) else _value(cx, value, at, index)
     if found is None:
         raise _independent(name, at, loss, call.span)
     if cx.trace is not None:
@@ -82,7 +80,7 @@ def _independent(target: ast.Expr, at: At | None, loss: At, span: Span) -> Nexor
 
 
 def _matrix(cx: Context, loss: Value, matrix: Operator, index: np.ndarray | None) -> Value | None:
-    """The gradient with respect to a named matrix, or to members of a named family: the newest value of the name that the loss was computed from."""
+    """The gradient with respect to a named matrix, or to members of a named family: each at the newest value that the loss was computed from."""
     b = cx.builder
     variable = matrix.variable
     if variable is None:
@@ -96,14 +94,15 @@ def _matrix(cx: Context, loss: Value, matrix: Operator, index: np.ndarray | None
     for use in operators.uses(b, variable):
         if gradient.depends(b, loss, use.result):
             live.setdefault(use.version, []).append(use)
-    found, version = None, operators.version(matrix) if live else None
-    while found is None and version is not None:
-        found, version = _by_version(cx, loss, live, version, variable.shape), version.parent
+    used = {v: {m for use in uses for m in use.members.reshape(-1).tolist()} for v, uses in live.items()}
+    if not any(versions.descends(v, versions.first(operators.version(matrix))) for v in used):
+        return None
     members = operators.positions(matrix if index is None else operators.member(b, matrix, index))
-    whole = np.arange(prod(variable.shape)).reshape(variable.shape)
-    if found is None or np.array_equal(members, whole):
-        return found
-    return b.gather(found, members)
+    origin = {m: versions.newest_used(operators.version(matrix), m, used) for m in np.unique(members).tolist()}
+    entries = [None if (v := origin[m]) is None else (v, m) for m in members.reshape(-1).tolist()]
+    parts = {v: _by_version(cx, loss, live, v, variable.shape) for v, _ in filter(None, entries)}
+    zero = extended(b, b.const(np.zeros(1)), ((0, matrix.rows), (1, matrix.cols)))
+    return assembled(b, parts, entries, members.shape, zero)
 
 
 def _by_version(
@@ -126,13 +125,20 @@ def _by_version(
     return total if total is None or b.is_constant(total) else b.map("stop", total)
 
 
-def _value(cx: Context, loss: Value, at: At) -> Value | None:
-    """The gradient with respect to a vector, scalar or outer product: the newest value of the name that the loss was computed from."""
-    history = at.variable.history if at.variable is not None else ()
+def _value(cx: Context, loss: Value, at: At, index: np.ndarray | None) -> Value | None:
+    """The gradient with respect to a vector, scalar or outer product, or to members of a family."""
     if not is_core(at.value) and not isinstance(at.value, ConstVal):
         raise error("NX201", f"expected something with a gradient, found {a_kind(at.value)}", at.span, *blame(at)[1:])
-    newest = gradient.version(cx.builder, loss, [v for v in history or (at.value,) if is_core(v)])
-    return None if newest is None else gradient.gradient(cx.builder, loss, [newest])[0]
+    history = at.variable.of_members if at.variable is not None else ()
+    values = [v for v in history or (at.value,) if is_core(v)]
+    for shape, newest_first in groupby(
+        reversed(values), lambda v: v.type.shape
+    ):  # an update may broadcast to more members
+        members = np.arange(prod(shape)).reshape(shape) if index is None else index
+        found = family_gradient(cx.builder, loss, list(newest_first), members)
+        if found is not None or index is not None:
+            return found
+    return None
 
 
 def stop(cx: Context, call: ast.Call) -> Surface:

@@ -101,12 +101,21 @@ def is_core(value: object) -> TypeGuard[Value]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Variable:
-    """A bound name. `history` holds the values the name had before updates (`-=`, `+=`, `*=`), newest last, the current one included."""
+    """A bound name. `history` holds the values the name had before updates (`-=`, `+=`, `*=`), newest last, the current one included.
+
+    `before`: those before members alone were bound anew (`b[0] = …`), oldest first, which are the history of the other members.
+    """
 
     value: Surface
     span: Span
     history: tuple[Surface, ...] = ()
     is_const: bool = False
+    before: tuple[Surface, ...] = ()
+
+    @property
+    def of_members(self) -> tuple[Surface, ...]:
+        """The history of members one by one."""
+        return (*self.before, *self.history)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -7,6 +7,7 @@ identity; the chains are as long as the program trains.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 from math import prod
@@ -23,14 +24,49 @@ class Version:
     """What a name was between two updates: the family after an update of `parent`, which was multiplied by `factor` (None: 1).
 
     The factor is a scalar of the family's shape, 0 for members that something else has taken the place of. `updates` counts those that led here.
+    `changed`: the flat positions of the members that the update concerned, all if None.
     """
 
     parent: Version | None = None
     factor: Value | None = None
     updates: int = 0
+    changed: frozenset[int] | None = None
 
-    def updated(self, factor: Value | None) -> Version:
-        return Version(self, factor, self.updates + 1)
+    def updated(self, factor: Value | None, changed: np.ndarray | None = None) -> Version:
+        members = None if changed is None else frozenset(changed.reshape(-1).tolist())
+        return Version(self, factor, self.updates + 1, members)
+
+
+def first(version: Version) -> Version:
+    """What the name was bound to."""
+    while version.parent is not None:
+        version = version.parent
+    return version
+
+
+def newest_used(version: Version, member: int, used: Mapping[Version, Collection[int]]) -> Version | None:
+    """The version at which a member became what it was when it was last used; None if it was not, or others have been that were updated with it.
+
+    `used`: the members that each version was used for. Updates of other members leave a member as it is.
+    """
+    here: Version | None = version
+    while here is not None:
+        while here.parent is not None and here.changed is not None and member not in here.changed:
+            here = here.parent
+        since = {m for v, members in used.items() if descends(v, here) for m in members}
+        if member in since:
+            return here
+        if since if here.changed is None else since & here.changed:
+            return None
+        here = here.parent
+    return None
+
+
+def descends(version: Version, ancestor: Version) -> bool:
+    """Whether a version is the other one, or what updates have made of it."""
+    while version.updates > ancestor.updates and version.parent is not None:
+        version = version.parent
+    return version is ancestor
 
 
 def descent(b: Builder, version: Version, ancestor: Version) -> Value | None:

@@ -1,0 +1,258 @@
+"""Gradients member by member: `b[0] -= …` and `b[1] -= …` act as on two variables, and equal values under two names are two variables.
+
+The reference is a small reverse mode of its own, in which every member of every name is a node of a graph.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from elaborated import Finite, codes
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+SIZE = 3
+START = f"width n\na[{SIZE}] ~ normal(1, 1)\nb[{SIZE}] ~ normal(-1, 1)\n"
+
+
+@dataclass(eq=False)
+class Node:
+    """A number and its derivatives by the nodes that it was computed from."""
+
+    value: float
+    parents: tuple[tuple[Node, float], ...] = ()
+
+    def derivatives(self) -> dict[Node, float]:
+        """d self / d node for every node that it was computed from."""
+        order: list[Node] = []
+        seen: set[Node] = set()
+
+        def visit(node: Node) -> None:
+            if node not in seen:
+                seen.add(node)
+                for parent, _ in node.parents:
+                    visit(parent)
+                order.append(node)
+
+        visit(self)
+        found = {self: 1.0}
+        for node in reversed(order):
+            for parent, slope in node.parents:
+                found[parent] = found.get(parent, 0.0) + slope * found[node]
+        return found
+
+
+def times(x: Node, y: Node) -> Node:
+    return Node(x.value * y.value, ((x, y.value), (y, x.value)))
+
+
+def plus(x: Node, y: Node, c: float = 1.0) -> Node:
+    return Node(x.value + c * y.value, ((x, 1.0), (y, c)))
+
+
+def copied(x: Node) -> Node:
+    return Node(x.value, ((x, 1.0),))
+
+
+@dataclass
+class Reference:
+    """Names as lists of members; a member is the list of the nodes that it has been since `=`, newest last."""
+
+    names: dict[str, list[list[Node]]]
+    text: list[str] = field(default_factory=list)
+    together: list[list[Node]] = field(default_factory=list)
+    """Nodes that one statement gave to members of one name."""
+
+    def now(self, name: str, k: int) -> Node:
+        return self.names[name][k][-1]
+
+    def run(self, step: tuple[str, str, int, str, int]) -> None:
+        kind, x, k, y, j = step
+        target, other = self.names[x], self.now(y, j)
+        match kind:
+            case "update":
+                self.text.append(f"{x}[{k}] += 0.5 * {y}[{j}]")
+                target[k].append(plus(self.now(x, k), other, 0.5))
+            case "scale":
+                self.text.append(f"{x}[{k}] *= {y}[{j}]")
+                target[k].append(times(self.now(x, k), other))
+            case "set":
+                self.text.append(f"{x}[{k}] = {y}[{j}]")
+                target[k] = [copied(other)]
+            case "whole":
+                self.text.append(f"{x} *= 0.5")
+                for member in target:
+                    member.append(Node(0.5 * member[-1].value, ((member[-1], 0.5),)))
+                self.together.append([member[-1] for member in target])
+            case "copy":
+                self.text.append("a = b")
+                self.names["a"] = [[copied(self.now("b", i))] for i in range(SIZE)]
+                self.together.append([self.now("a", i) for i in range(SIZE)])
+            case "loss":
+                self.text.append(f"L = L + {x}[{k}] * {y}[{j}]")
+                self.names["L"] = [[plus(self.now("L", 0), times(self.now(x, k), other))]]
+            case _:
+                raise AssertionError(kind)
+
+    def gradient(self, name: str, k: int) -> float:
+        """By the newest value of the member that L was computed from, or of those that were updated together with it; 0 if there is none."""
+        found = self.now("L", 0).derivatives()
+        for node in reversed(self.names[name][k]):
+            group = next((nodes for nodes in self.together if node in nodes), [node])
+            if any(other in found for other in group):
+                return found.get(node, 0.0)
+        return 0.0
+
+    def is_used(self, name: str) -> bool:
+        found = self.now("L", 0).derivatives()
+        return any(node in found for member in self.names[name] for node in member)
+
+
+KINDS = ("update", "scale", "set", "whole", "copy", "loss", "loss")
+MEMBER = st.integers(0, SIZE - 1)
+STEP = st.tuples(st.sampled_from(KINDS), st.sampled_from("ab"), MEMBER, st.sampled_from("ab"), MEMBER)
+
+
+@given(steps=st.lists(STEP, min_size=1, max_size=10))
+@settings(max_examples=150, deadline=None)
+def test_random_updates_of_members(steps: list[tuple[str, str, int, str, int]]) -> None:
+    head = START + "L = a[0] * a[0]\n"
+    drawn = Finite(head, n=2).draws
+    names = {name: [[Node(float(value))] for value in drawn[name]] for name in "ab"}
+    first = names["a"][0][0]
+    reference = Reference({**names, "L": [[times(first, first)]]})
+    reference.together = [[member[-1] for member in names[name]] for name in "ab"]
+    for step in steps:
+        reference.run(step)
+    asked = [name for name in "ab" if reference.is_used(name)]
+    shows = [f"G{name} = grad(L, {name})" for name in asked]
+    shows += [f"G{name}{k} = grad(L, {name}[{k}])" for name in asked for k in range(SIZE)]
+    run = Finite(head + "\n".join([*reference.text, *shows]) + "\n", n=2)
+    for name in asked:
+        expected = [reference.gradient(name, k) for k in range(SIZE)]
+        np.testing.assert_allclose(run.array(f"G{name}"), expected, rtol=1e-10, atol=1e-12)
+        for k in range(SIZE):
+            np.testing.assert_allclose(run.array(f"G{name}{k}"), expected[k], rtol=1e-10, atol=1e-12)
+
+
+FAMILY = f"""
+width n
+F[n, n, {SIZE}] ~ normal(0, 1/n)
+x[n] ~ normal(0, 1)
+v[n] ~ normal(0, 1)
+h = x
+L = <v|F[0] @ h>
+"""
+MATRIX_KINDS = ("add", "shrink", "whole", "apply", "apply", "restart", "loss")
+MATRIX_STEP = st.tuples(st.sampled_from(MATRIX_KINDS), MEMBER)
+
+
+def run_on_matrices(reference: Reference, step: tuple[str, int], x: Node, v: Node) -> None:
+    """A step on a family of matrices at width 1, where they are numbers."""
+    kind, k = step
+    F = reference.names["F"]
+    match kind:
+        case "add":
+            reference.text.append(f"F[{k}] += |x><v|")
+            F[k].append(plus(F[k][-1], Node(x.value * v.value)))
+        case "shrink":
+            reference.text.append(f"F[{k}] *= 0.5")
+            F[k].append(Node(0.5 * F[k][-1].value, ((F[k][-1], 0.5),)))
+        case "whole":
+            reference.text.append("F -= |v><x|")
+            for member in F:
+                member.append(plus(member[-1], Node(-x.value * v.value)))
+            reference.together.append([member[-1] for member in F])
+        case "apply":
+            reference.text.append(f"h = F[{k}] @ sin(h)")
+            h = reference.now("h", 0)
+            sine = Node(np.sin(h.value), ((h, np.cos(h.value)),))
+            reference.names["h"] = [[times(F[k][-1], sine)]]
+        case "restart":
+            reference.text.append("h = x")
+            reference.names["h"] = [[x]]
+        case "loss":
+            reference.text.append(f"L = L + <v|F[{k}] @ h>")
+            use = times(v, times(F[k][-1], reference.now("h", 0)))
+            reference.names["L"] = [[plus(reference.now("L", 0), use)]]
+        case _:
+            raise AssertionError(kind)
+
+
+@given(steps=st.lists(MATRIX_STEP, min_size=1, max_size=12))
+@settings(max_examples=150, deadline=None)
+def test_random_updates_of_matrices(steps: list[tuple[str, int]]) -> None:
+    drawn = Finite(FAMILY, n=1).draws
+    x, v = Node(float(drawn["x"][0])), Node(float(drawn["v"][0]))
+    family = [[Node(float(value))] for value in drawn["F"][:, 0, 0]]
+    loss = times(v, times(family[0][0], x))
+    reference = Reference({"F": family, "h": [[x]], "L": [[loss]]}, together=[[member[0] for member in family]])
+    for step in steps:
+        run_on_matrices(reference, step, x, v)
+    shows = [f"G{k} = grad(L, F[{k}])" for k in range(SIZE)]
+    run = Finite(FAMILY + "\n".join([*reference.text, "G = grad(L, F)", *shows]) + "\n", n=1)
+    expected = [reference.gradient("F", k) for k in range(SIZE)]
+    np.testing.assert_allclose(np.broadcast_to(run.array("G"), (1, 1, SIZE))[0, 0], expected, rtol=1e-9, atol=1e-12)
+    for k in range(SIZE):
+        np.testing.assert_allclose(run.array(f"G{k}"), expected[k], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_layers_updated_one_by_one(order: tuple[int, int]) -> None:
+    """Three steps of gradient descent on avg(tanh(b[0]) * b[1]), a member after the other, in NumPy."""
+    loop = "\n".join(f"    b[{k}] -= 0.1 * n * grad(L, b[{k}])" for k in order)
+    run = Finite(
+        f"width n\nb[n, 2] ~ normal(1, 1)\nfor t in range(3):\n    L = <tanh(b[0])|b[1]>\n{loop}\nB = b\n", n=7
+    )
+    b = run.draws["b"].copy()
+    for _ in range(3):
+        t = np.tanh(b[:, 0])
+        b -= 0.1 * np.stack([(1 - t**2) * b[:, 1], t], axis=1)
+    np.testing.assert_allclose(run.array("B"), b, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("lines", "name", "expected"),
+    [
+        ("c = a + 1\nd = a + 1\nL = <c|d>", "c", "1"),
+        ("c = a + 1\nL = <c|a + 1>", "c", "1"),
+        ("L0 = <a|a + 1>\nc = a + 1\nL = <c|a + 1> + L0", "c", "1"),
+        ("c = a\nL = <a|c>", "c", "0"),
+        ("c = a\nL = <a|c>", "a", "2 * a"),
+        ("d = b[0]\nL = <d|b[0]> + <d|a>", "d", "b0 + a"),
+        ("c = a\nd = a\nc -= g\nd -= g\nL = <c|d>", "c", "-g"),
+    ],
+)
+def test_equal_values_under_two_names(lines: str, name: str, expected: str) -> None:
+    run = Finite(
+        "width n\na[n] ~ normal(0, 1)\nb[n, 2] ~ normal(0, 1)\ng[n] ~ normal(0, 1)\n"
+        f"{lines}\nG = n * grad(L, {name})\n",
+        n=5,
+    )
+    a, b0, g = run.draws["a"], run.draws["b"][:, 0], run.draws["g"]
+    by_hand = {"1": a + 1, "0": a, "2 * a": 2 * a, "b0 + a": b0 + a, "-g": a - g}
+    np.testing.assert_allclose(run.array("G"), by_hand[expected], rtol=1e-12)
+
+
+@pytest.mark.parametrize("draw", ["b = zeros(n)", "b[n] ~ normal(0, 0)", "b ~ normal(0, 0)"])
+def test_a_bias_that_begins_at_zero(draw: str) -> None:
+    run = Finite(
+        f"width n\nU[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\n{draw}\nL = <v|tanh(U + b)>\nG = grad(L, b)\n", n=5
+    )
+    slope = run.draws["v"] * (1 - np.tanh(run.draws["U"]) ** 2)
+    np.testing.assert_allclose(run.array("G"), slope.mean() if draw.startswith("b ~") else slope / 5, rtol=1e-12)
+
+
+def test_a_member_that_was_bound_anew_has_no_earlier_value() -> None:
+    start = "width n\nb[n, 2] ~ normal(0, 1)\nL = avg(b[0]^2) + avg(b[1]^2)\nb[1] = 2 * b[0]\n"
+    run = Finite(start + "G = n * grad(L, b)\n", n=5)
+    zero = np.zeros(5)
+    np.testing.assert_allclose(run.array("G"), np.stack([2 * run.draws["b"][:, 0], zero], axis=1), rtol=1e-12)
+
+
+def test_a_family_that_the_loss_was_not_computed_from() -> None:
+    assert codes("width n\na[2] ~ normal(0, 1)\nb[2] ~ normal(0, 1)\nL = a[0]\na[0] *= 2\nshow grad(L, b[0])\n") == [
+        ("NX241", 6)
+    ]
