@@ -256,3 +256,13 @@ def test_a_family_that_the_loss_was_not_computed_from() -> None:
     assert codes("width n\na[2] ~ normal(0, 1)\nb[2] ~ normal(0, 1)\nL = a[0]\na[0] *= 2\nshow grad(L, b[0])\n") == [
         ("NX241", 6)
     ]
+
+
+@pytest.mark.parametrize("term", ["2 * b", "b * <v|x>", "b * x", "-b", "b / 2", "b + b", "sum([b, b], axis=0)"])
+def test_terms_of_a_bias_that_begins_at_zero(term: str) -> None:
+    """They are 0, and not to be left out."""
+    head = "width n\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\n"
+    run = Finite(f"{head}b = zeros(n)\nL = <v|tanh(x + {term})> + <b|x>\nG = n * grad(L, b)\n", n=5)
+    x, v = run.draws["x"], run.draws["v"]
+    slope = {"2 * b": 2.0, "b * <v|x>": (v * x).mean(), "b * x": x, "-b": -1.0, "b / 2": 0.5}.get(term, 2.0)
+    np.testing.assert_allclose(run.array("G"), v * (1 - np.tanh(x) ** 2) * slope + x, rtol=1e-12)

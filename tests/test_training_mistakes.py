@@ -64,3 +64,45 @@ W -= 0.1/n * scaled(G, sqrt(avg(G^2)))
 def test_an_optimizer_does_not_see_axes(change: str) -> None:
     _, mistakes = elaborated(START + f"optimizer q(g):\n    return {change}\nU -= q(n * grad(L, U))\n")
     assert [d.code for d in mistakes] == ["NX242"]
+
+
+ADAPTER = """
+width n
+from optim import adam, sgd
+const y = [1, -1]
+x[n, 2] ~ normal(0, 1)
+W[n, n] ~ normal(0, 1/n)
+v[n] ~ normal(0, 1)
+A[n] ~ normal({mean}, 1)
+B = zeros(n)
+optimizer soft(g, eps):
+    return g / (abs(g) + eps)
+for t in range(2):
+    f = <v|tanh(W @ x + B * {product})>
+    L = mean((f - y)^2) / 2
+    B -= 0.1 * {optimizer}
+    A -= 0.1 * {optimizer_of_A}
+"""
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "product", "mean", "lines"),
+    [
+        ("adam(n * grad(L, B))", "<A|x>", 0, [15]),
+        ("soft(n * grad(L, B), 1e-8)", "<A|x>", 0, [15]),
+        ("soft(n * grad(L, B), 1e-8)", "(<A|x> + <x[0]|A>)", 0, [15]),
+        ("soft(n * grad(L, B), 1)", "<A|x>", 0, []),  # of so small a gradient a small step
+        ("sgd(n * grad(L, B))", "<A|x>", 0, []),
+        ("adam(n * grad(L, B))", "(sqrt(n) * <A|x>)", 0, []),
+        ("adam(n * grad(L, B))", "<A|x + 1>", 1, []),  # A has a mean
+        ("adam(n * grad(L, B))", "<A|x + A>", 0, []),  # what A is multiplied by depends on A
+        ("adam(n * grad(L, B))", "(<A|x> + 1)", 0, []),
+    ],
+)
+def test_a_gradient_that_is_zero_in_the_limit_alone(optimizer: str, product: str, mean: int, lines: list[int]) -> None:
+    """A low-rank adapter. The gradient of A is 0 at every width at first, so that nothing is said of it."""
+    text = ADAPTER.format(optimizer=optimizer, product=product, mean=mean, optimizer_of_A="adam(n * grad(L, A))")
+    found, mistakes = elaborated(text)
+    said = [(d.code, d.severity, d.span.line) for d in mistakes if d.span is not None]
+    assert said == [("NX246", "warning", line) for line in lines]
+    assert found.values

@@ -251,4 +251,14 @@ LESSONS: dict[str, Lesson] = {
         "",
         "",
     ),
+    "NX246": Lesson(
+        "a gradient that is 0 in the limit alone",
+        "<A|x> with A of mean 0, drawn without regard to x, is of order 1/sqrt(n): it is 0 in the limit and at no width. An optimizer such as Adam or SignSGD makes steps of "
+        "full size of so small a gradient, as long as its eps is smaller, so that networks move where the limit stands still: the limit is "
+        "no guide to them. A low-rank adapter is of this kind, W @ x + B @ <A|x> with B from 0. With the factor sqrt(n) the inner product is of order 1, a Gaussian number in the limit, and both move.",
+        "width n\nfrom optim import adam\nA[n] ~ normal(0, 1)\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nB = zeros(n)\n"
+        "for t in range(2):\n    f = <v|x + B * <A|x>>\n    L = (f - 1)^2 / 2\n    show L\n    B -= 0.1 * adam(n * grad(L, B))\n",
+        "width n\nfrom optim import adam\nA[n] ~ normal(0, 1)\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nB = zeros(n)\n"
+        "for t in range(2):\n    f = <v|x + B * (sqrt(n) * <A|x>)>\n    L = (f - 1)^2 / 2\n    show L\n    B -= 0.1 * adam(n * grad(L, B))\n",
+    ),
 }

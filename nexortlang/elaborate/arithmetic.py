@@ -6,7 +6,7 @@ what enters a nonlinearity has power 0. Powers of n are kept outermost (Scale), 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from fractions import Fraction
 
 import numpy as np
@@ -76,10 +76,13 @@ def shape_of(value: Surface) -> tuple[int, ...]:
     raise AssertionError(f"no shape: {kind_text(value)}")
 
 
-def is_vanishing(v: Value) -> bool:
-    """Whether v is 0, as a constant, vectors or outer products of zeros or a parameter that starts at 0."""
+def is_vanishing(v: Value, parameters: Container[int] = ()) -> bool:
+    """Whether v is 0, as a constant, vectors or outer products of zeros, or a parameter that starts at 0 (but those of `parameters`, by number)."""
     if isinstance(v, Map) and v.op == "mul":
-        return any(is_vanishing(a.x if isinstance(a, Rename) else a) for a in v.args if not isinstance(a, Map))
+        factors = (a.x if isinstance(a, Rename) else a for a in v.args if not isinstance(a, Map))
+        return any(is_vanishing(a, parameters) for a in factors)
+    if v.id in parameters:
+        return False
     return is_zero(v) or (isinstance(v, InitVector | InitScalar) and not v.mean.any() and not v.variance.any())
 
 
@@ -338,7 +341,7 @@ def _sum(cx: Context, op: str, x: Value, y: Value, shape: tuple[int, ...]) -> Va
 
 def _is_droppable(cx: Context, v: Value) -> bool:
     """A zero that no gradient is taken with respect to."""
-    return is_vanishing(v) and v.id not in cx.parameters
+    return is_vanishing(v, cx.parameters)
 
 
 def _product(cx: Context, op: str, x: Value, y: Value, shape: tuple[int, ...]) -> Value:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 
 from nexortlang.core.program import OptimizerCall, Scale
-from nexortlang.diagnostics import Fix, Label
+from nexortlang.diagnostics import Diagnostic, Fix, Label
 from nexortlang.elaborate.arithmetic import const, fits, power_of, shape_of
 from nexortlang.elaborate.context import CallSite, Context, Frame, Silenced
 from nexortlang.elaborate.describe import a_kind, error, power_text
@@ -20,6 +20,7 @@ from nexortlang.elaborate.leading import leading
 from nexortlang.elaborate.subscripts import core_axes
 from nexortlang.elaborate.trace import Optimized
 from nexortlang.elaborate.values import At, ConstVal, Function, Indexed, Nothing, Poison, Surface, Variable, is_core
+from nexortlang.elaborate.vanishing import moves_at_finite_width_alone
 from nexortlang.source import Span
 from nexortlang.syntax import ast
 
@@ -117,7 +118,8 @@ def call_function(cx: Context, function: Function, call: ast.Call, evaluate: Cal
                 _require_entries(function, gradient, updates, call.span)
                 _require_leading(cx, function, gradient, call.span)
                 cx.optimized = call.span, function.name, gradient
-                _note_optimizer(cx, state_key, function.name, g, updates, start)
+                if _note_optimizer(cx, state_key, function.name, g, updates, start):
+                    _warn_of_vanishing(cx, function, gradient, updates, call.span)
                 if cx.trace is not None and is_core(g.value) and is_core(updates):
                     cx.trace.optimized.append(Optimized(function.name, g.value, updates, call.span))
             return updates
@@ -159,6 +161,24 @@ def _require_leading(cx: Context, function: Function, gradient: At, span: Span) 
         )
 
 
+def _warn_of_vanishing(cx: Context, function: Function, gradient: At, updates: Surface, span: Span) -> None:
+    """A gradient that is 0 in the limit alone, and an optimizer that makes full steps of what is left of it."""
+    g = gradient.value
+    if cx.trace is not None or not is_core(g) or not is_core(updates):
+        return
+    if moves_at_finite_width_alone(cx.builder, g, updates):
+        cx.report(
+            Diagnostic(
+                "NX246",
+                f"{function.name} sees a gradient that is 0 in the limit alone: finite widths move, the limit stands still",
+                span,
+                (Label(gradient.span, "of order 1/sqrt(n) at first"),),
+                hint="inner products such as <A|x>, A of mean 0, vanish: sqrt(n) * <A|x> is of order 1; or begin with sgd",
+                severity="warning",
+            )
+        )
+
+
 def _has_entries(value: Surface) -> bool:
     return isinstance(value, ConstVal | Indexed) or is_core(value)
 
@@ -186,15 +206,16 @@ def _state_key(cx: Context, span: Span) -> object:
     return (*places, (span, cx.target))
 
 
-def _note_optimizer(cx: Context, key: object, name: str, given: Variable, updates: Surface, first: int) -> None:
-    """Notes the call in the program, for derivations. Powers of n do not matter there."""
+def _note_optimizer(cx: Context, key: object, name: str, given: Variable, updates: Surface, first: int) -> bool:
+    """Notes the call in the program, for derivations. Powers of n do not matter there. Whether it is the first one."""
     gradient = given.value
     if not is_core(gradient) or not is_core(updates):
-        return
+        return False
     gradient, result = (v.x if isinstance(v, Scale) else v for v in (gradient, updates))
     program = cx.builder.program
     seen = cx.seen_gradients[key] = (*cx.seen_gradients.get(key, ()), gradient)
     program.optimizer_calls.append(OptimizerCall(name, seen, result, first, len(program.values)))
+    return len(seen) == 1
 
 
 def _run_optimizer(cx: Context, frame: Frame, key: object, node: ast.Def | ast.OptimizerDef) -> Surface:

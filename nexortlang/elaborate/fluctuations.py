@@ -64,6 +64,18 @@ def why_not(b: Builder, scalar: Value) -> str:
     return ""
 
 
+def is_centred(b: Builder, v: Avg | Inner) -> bool:
+    """Whether an average over a width is 0 in the limit because it is linear in initial vectors of mean 0 that the rest does not depend on."""
+    try:
+        if isinstance(v, Inner):
+            _linear_product(b, v.x, v.y)
+        else:
+            _linear(b, v.x)
+    except _ObstacleError:
+        return False
+    return True
+
+
 def _called(v: Value) -> str:
     """The name or the source text of a value."""
     text = v.name or (" ".join(v.span.text.split()) if v.span else "")
