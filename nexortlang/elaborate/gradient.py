@@ -131,7 +131,7 @@ class Backpropagation:
     def _read_by_users(self, v: Value) -> np.ndarray:
         """The entries of v that are read, from those of its users."""
         size = prod(v.type.shape)
-        read = np.full(size, v is self._loss)
+        read = np.full(size, v.id == self._loss.id)
         for u, position in self._users[v.id]:
             above = self._reads[u.id]
             match u:
