@@ -369,6 +369,18 @@ def test_distribution() -> None:
     assert np.allclose(found.mean, [0.0, 1.0], atol=0.02) and np.allclose(found.variance, [1.0, 4.0], rtol=0.03)
     assert np.allclose(found.quantiles[0.75], [math.log(2) / 2**0.5, 1.0 + 2**0.5 * math.log(2)], atol=0.02)
     assert np.allclose(found.skewness, 0.0, atol=0.2) and np.allclose(found.kurtosis, 3.0, atol=0.6)
+    assert found.quantile_stderr is not None and found.quantile_stderr.keys() == found.quantiles.keys()
+    third = math.log(2) / 2**0.5  # the upper quartile of Laplace's law of variance 1
+    for value, stderr, truth in (
+        (found.variance, found.variance_stderr, [1.0, 4.0]),
+        (found.quantiles[0.25], found.quantile_stderr[0.25], [-third, 1.0 - 2.0 * third]),
+        (found.quantiles[0.5], found.quantile_stderr[0.5], [0.0, 1.0]),
+        (found.quantiles[0.75], found.quantile_stderr[0.75], [third, 1.0 + 2.0 * third]),
+        (found.skewness, found.skewness_stderr, [0.0, 0.0]),
+        (found.kurtosis, found.kurtosis_stderr, [3.0, 3.0]),
+    ):
+        assert stderr is not None and (stderr > 0.0).all() and (stderr < 0.2).all()
+        assert (np.abs(value - truth) < 4.0 * stderr).all()
 
 
 def test_gaussian_scalars() -> None:

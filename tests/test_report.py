@@ -7,11 +7,13 @@ import unicodedata
 from collections.abc import Sequence
 from fractions import Fraction
 from itertools import product
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from limits import array, command, limits
 
 from nexortlang.core.program import Assertion, Const, Program, Show, Type
 from nexortlang.diagnostics import Diagnostic, Label
@@ -210,6 +212,20 @@ def test_distribution() -> None:
         *("mean", "variance", "5%", "25%", "50%", "75%", "95%", "skewness", "kurtosis")
     ]
     assert lines[1].split()[1] == "0.000(2)"
+
+
+def test_everything_sampled_of_a_distribution_has_its_error(tmp_path: Path) -> None:
+    """Products of two normal vectors; the errors are in the report, in the JSON and in a series."""
+    text = "width n\nx[n] ~ normal(0, 1)\nz[n] ~ normal(0, 1)\nfor t in range(2):\n    show dist(x * z) as d\n"
+    (shown,) = limits(text, tmp_path, "--samples", "1024").values()
+    assert shown.method == "sampled"
+    assert (array(shown.record["variance_stderr"]) > 0).all()
+    assert all((array(e) > 0).all() for e in shown.record["quantiles_stderr"].values())
+    assert shown.record["quantiles_stderr"].keys() == shown.record["quantiles"].keys()
+    _, out, _ = command(str(tmp_path / "program.nxt"), "--samples", "1024")
+    numbers = [word for line in out.splitlines() if line.lstrip().startswith("[") for word in line.split()[1:]]
+    assert len(numbers) == 18 and all("(" in word for word in numbers if word != "0")
+    assert numbers.count("0") == 2  # the mean holds in the sample
 
 
 @pytest.mark.parametrize("width", [40, 80, 200])

@@ -35,7 +35,8 @@ class Distribution:
 
     `quantiles` maps probabilities (0.05, 0.25, 0.5, 0.75, 0.95) to arrays. `skewness` and `kurtosis` (excess) are its shape; `atoms` lists
     values that carry probability, as (value, probability), for a single entry.
-    `curve`, if known: the quantiles at CURVE, along a first axis. `curve_stderr` and `variance_stderr` are their standard errors, None where they are 0.
+    `curve`, if known: the quantiles at CURVE, along a first axis. `variance_stderr`, `quantile_stderr` (by probability), … are standard errors of what
+    was sampled, None where it was not.
     """
 
     mean: np.ndarray
@@ -48,6 +49,9 @@ class Distribution:
     curve: np.ndarray | None = field(default=None, repr=False)
     curve_stderr: np.ndarray | None = field(default=None, repr=False)
     variance_stderr: np.ndarray | None = None
+    quantile_stderr: dict[float, np.ndarray] | None = None
+    skewness_stderr: np.ndarray | None = None
+    kurtosis_stderr: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,7 +66,12 @@ def _result(s: Shown) -> dict[str, Any]:
     if not isinstance(a, Distribution):
         return head | {"value": nested(a.value)} | tail
     quantiles = {repr(p): nested(a.quantiles[p]) for p in sorted(a.quantiles)}
-    return head | {"mean": nested(a.mean), "variance": nested(a.variance), "quantiles": quantiles} | tail
+    told = head | {"mean": nested(a.mean), "variance": nested(a.variance), "quantiles": quantiles}
+    if a.variance_stderr is not None:
+        tail["variance_stderr"] = nested(a.variance_stderr)
+    if a.quantile_stderr is not None:
+        tail["quantiles_stderr"] = {repr(p): nested(e) for p, e in sorted(a.quantile_stderr.items())}
+    return told | tail
 
 
 def nested(array: np.ndarray) -> Any:

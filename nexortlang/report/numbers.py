@@ -13,6 +13,8 @@ DIGITS = 12
 """Significant digits of what is exact."""
 
 _ROUNDING = 1e-12
+_NOISE = 100.0
+"""How many errors a rounding error may be, where errors are rounding errors themselves: a moment that holds in the sample is 0 to 1e-18."""
 
 
 def number(value: float, error: float = 0.0) -> str:
@@ -23,7 +25,7 @@ def number(value: float, error: float = 0.0) -> str:
         return f"{value:.3g}(?)"
     if matters(value, error):
         return _with_error(value, error)
-    return "0" if abs(value) <= error else _plain(value)
+    return "0" if abs(value) <= _NOISE * error else _plain(value)
 
 
 def matters(value: Any, error: Any) -> Any:

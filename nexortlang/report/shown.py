@@ -94,7 +94,22 @@ def _join(answers: Sequence[Estimate | Distribution], loops: tuple[int, ...]) ->
         curve=_together([a.curve for a in each], errors, loops, CURVE.shape),
         curve_stderr=_together([a.curve_stderr for a in each], errors, loops, CURVE.shape),
         variance_stderr=_together([a.variance_stderr for a in each], errors, loops),
+        quantile_stderr=_by_probability(each, errors, loops),
+        skewness_stderr=_together([a.skewness_stderr for a in each], errors, loops),
+        kurtosis_stderr=_together([a.kurtosis_stderr for a in each], errors, loops),
     )
+
+
+def _by_probability(
+    each: Sequence[Distribution], entries: Sequence[np.ndarray], loops: tuple[int, ...]
+) -> dict[float, np.ndarray] | None:
+    """The errors of quantiles; None if nothing was sampled."""
+    found = {
+        p: _together([a.quantile_stderr[p] if a.quantile_stderr else None for a in each], entries, loops)
+        for p in each[0].quantiles
+    }
+    known = {p: e for p, e in found.items() if e is not None}
+    return known or None
 
 
 def _together(

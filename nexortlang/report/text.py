@@ -14,7 +14,7 @@ from math import prod
 import numpy as np
 
 from nexortlang.kets.results import Distribution, Estimate
-from nexortlang.report.numbers import matters, number, rough
+from nexortlang.report.numbers import matters, number
 from nexortlang.report.shown import Shown
 from nexortlang.report.sparkline import BARS, sparkline
 from nexortlang.report.table import ELLIPSIS, Axis, is_elided, table
@@ -136,15 +136,15 @@ def _parts_below(s: Shown) -> bool:
 
 def _parts(d: Distribution) -> list[tuple[str, Callable[[int], str]]]:
     """What is told of a distribution: each part's name and its text for an entry (counted flat)."""
-    digits = rough if d.method == "sampled" else number
+    quantile_stderr = d.quantile_stderr or {}
 
-    def plain(a: np.ndarray) -> Callable[[int], str]:
-        return lambda i: digits(float(a.flat[i]))
+    def told(a: np.ndarray, stderr: np.ndarray | None) -> Callable[[int], str]:
+        return lambda i: number(float(a.flat[i]), 0.0 if stderr is None else float(stderr.flat[i]))
 
     return [
-        ("mean", lambda i: number(float(d.mean.flat[i]), float(d.stderr.flat[i]))),
-        ("variance", plain(d.variance)),
-        *((f"{100 * p:g}%", plain(d.quantiles[p])) for p in sorted(d.quantiles)),
-        ("skewness", plain(d.skewness)),
-        ("kurtosis", plain(d.kurtosis)),
+        ("mean", told(d.mean, d.stderr)),
+        ("variance", told(d.variance, d.variance_stderr)),
+        *((f"{100 * p:g}%", told(d.quantiles[p], quantile_stderr.get(p))) for p in sorted(d.quantiles)),
+        ("skewness", told(d.skewness, d.skewness_stderr)),
+        ("kurtosis", told(d.kurtosis, d.kurtosis_stderr)),
     ]

@@ -97,22 +97,35 @@ def distribution(
     """
     sample = np.concatenate(parts)
     mean = sample.mean(axis=0)
-    centred = sample - mean
     variance = np.var(sample, axis=0) if scenario else np.mean([np.var(part, axis=0) for part in parts], axis=0)
-    unit = centred / np.sqrt(np.where(variance > 0.0, variance, 1.0))
-    quantiles = np.quantile(sample, PROBABILITIES, axis=0)
+    skewness, kurtosis = _shape(sample, mean, variance)
+    shape_errors = _error(coarse, parts, lambda part: np.stack(_shape(part, part.mean(axis=0), np.var(part, axis=0))))
+    quantile_errors = _error(coarse, parts, lambda part: np.quantile(part, PROBABILITIES, axis=0))
     return Distribution(
         mean=np.asarray(mean),
         variance=np.asarray(variance),
-        quantiles={p: np.asarray(q) for p, q in zip(PROBABILITIES, quantiles, strict=True)},
-        skewness=np.asarray(np.mean(unit**3, axis=0)),
-        kurtosis=np.where(variance > 0.0, np.mean(unit**4, axis=0) - 3.0, 0.0),
+        quantiles=_by_probability(np.quantile(sample, PROBABILITIES, axis=0)),
+        skewness=skewness,
+        kurtosis=kurtosis,
         stderr=np.asarray(error),
         method="sampled",
         curve=np.asarray(np.quantile(sample, CURVE, axis=0)),
         curve_stderr=_error(coarse, parts, lambda part: np.quantile(part, CURVE, axis=0)),
         variance_stderr=_error(coarse, parts, lambda part: np.var(part, axis=0)),
+        quantile_stderr=_by_probability(quantile_errors),
+        skewness_stderr=shape_errors[0],
+        kurtosis_stderr=shape_errors[1],
     )
+
+
+def _by_probability(quantiles: np.ndarray) -> dict[float, np.ndarray]:
+    return {p: np.asarray(q) for p, q in zip(PROBABILITIES, quantiles, strict=True)}
+
+
+def _shape(sample: np.ndarray, mean: np.ndarray, variance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Skewness and excess kurtosis; both 0 of what is constant."""
+    unit = (sample - mean) / np.sqrt(np.where(variance > 0.0, variance, 1.0))
+    return np.asarray(np.mean(unit**3, axis=0)), np.where(variance > 0.0, np.mean(unit**4, axis=0) - 3.0, 0.0)
 
 
 def _error(
