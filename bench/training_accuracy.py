@@ -31,7 +31,7 @@ from nexortlang.kets.particles.system import System, run_together
 from nexortlang.source import Source
 
 RATE = {"sgd": 0.1, "adam": 0.003}
-TOLERANCES = {"sgd": (3e-3, 1e-3, 6e-4, 4e-4), "adam": (3e-3, 1e-3, 5e-4)}
+TOLERANCES = {"sgd": (3e-3, 1e-3, 7.5e-4, 4e-4), "adam": (3e-3, 1e-3, 5e-4)}
 
 
 def program(optimizer: str, steps: int = 50, samples: int = 8, depth: int = 3) -> str:
@@ -202,7 +202,9 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=400, help="randomisations of the reference")
     parser.add_argument("--width", type=int, default=4096, help="of the finite network")
     parser.add_argument("--seeds", type=int, default=4, help="of the finite network")
+    parser.add_argument("--rate", type=float, help="learning rate of SGD; at 0.02 networks vary half as much as at 0.1")
     options = parser.parse_args()
+    RATE["sgd"] = options.rate or RATE["sgd"]
     for part in options.parts:
         if part == "growth":
             growth()
