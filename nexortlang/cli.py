@@ -268,6 +268,7 @@ def _request(arguments: Arguments) -> Request:
         settings=settings,
         tol=arguments.tol,
         samples=arguments.samples,
+        patience=arguments.patience,
         seed=arguments.seed,
         max_steps=arguments.max_steps,
     )

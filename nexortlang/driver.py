@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nexortlang.diagnostics import Diagnostic, NexortError
-from nexortlang.settings import DEFAULT_MAX_STEPS
+from nexortlang.settings import DEFAULT_MAX_STEPS, PATIENCE
 from nexortlang.source import Source
 
 if TYPE_CHECKING:
@@ -39,6 +39,7 @@ class Request:
     samples: int | None = None
     seed: int = 0
     max_steps: int = DEFAULT_MAX_STEPS
+    patience: float = PATIENCE
 
 
 @dataclass(slots=True)
@@ -158,7 +159,7 @@ def take_limit(outcome: Outcome, engine: LimitEngine, request: Request, progress
     if program is None:
         return
     try:
-        result = engine.run(program, Options(request.tol, request.samples, request.seed), progress)
+        result = engine.run(program, Options(request.tol, request.samples, request.seed, request.patience), progress)
         outcome.shown = gather(program, result)
         outcome.diagnostics += verdict(program, result, request.tol)
     except NexortError as error:

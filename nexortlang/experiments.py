@@ -87,7 +87,7 @@ def _compare(
     simulator = Simulator(program, settings)
     for width in widths:
         simulator.require_memory(width)
-    result = limit(program, Options(request.tol, request.samples, request.seed), progress)
+    result = limit(program, Options(request.tol, request.samples, request.seed, request.patience), progress)
     said = [d for d in verdict(program, result, request.tol) if d.code != "NX305"]  # a limit's errors are accounted for
     experiment.diagnostics += said
     comparer = Comparer(program, result, settings.seeds, settings.dtype)

@@ -15,7 +15,7 @@ from typing import Literal, NoReturn, TypeVar
 
 from nexortlang.diagnostics import Diagnostic, NexortError
 from nexortlang.report.console import ColorChoice
-from nexortlang.settings import DEFAULT_MAX_STEPS
+from nexortlang.settings import DEFAULT_MAX_STEPS, PATIENCE
 
 Command = Literal[
     "run",
@@ -62,6 +62,7 @@ class Arguments:
     settings: tuple[tuple[str, str], ...] = ()
     tol: float = 1e-3
     samples: int | None = None
+    patience: float = PATIENCE
     seed: int = 0
     max_steps: int = DEFAULT_MAX_STEPS
     json: bool = False
@@ -97,6 +98,7 @@ def read_arguments(words: Sequence[str]) -> Arguments:
         tuple(found.set),
         found.tol,
         found.samples,
+        found.patience,
         found.seed,
         found.max_steps,
         found.json,
@@ -199,6 +201,13 @@ def parser() -> _Parser:
         help="target standard error of what is sampled (default 1e-3)",
     )
     add("--samples", type=_count, metavar="N", help="particles (default: as many as --tol asks for)")
+    add(
+        "--patience",
+        type=_positive,
+        default=PATIENCE,
+        metavar="M",
+        help=f"about how many minutes sampling may take for --tol (default {PATIENCE:g})",
+    )
     add("--seed", type=_seed, default=0, metavar="S", help="of the randomness (default 0): same seed, same numbers")
     add(
         "--max-steps",

@@ -13,6 +13,9 @@ from pathlib import Path
 DEFAULT_MAX_STEPS = 1_000_000
 """How many statements a program may execute before it is taken for a mistake (NX506); `--max-steps` raises it."""
 
+PATIENCE = 3.0
+"""About how many minutes of two cores sampling may take where it can promise the tolerance; `--patience` changes it."""
+
 MAX_SOURCE_BYTES = 50_000_000
 """A larger file is no program (NX501)."""
 

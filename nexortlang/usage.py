@@ -35,6 +35,7 @@ _READ_BY: dict[str, tuple[str, ...]] = {
     "max_steps": _WITH_PROGRAM,
     "tol": ("run", "verify", "repl"),
     "samples": ("run", "verify", "repl"),
+    "patience": ("run", "verify", "repl"),
     "seed": ("run", "simulate", "verify", "repl"),
     "json": ("run", "check", "core", "simulate", "verify", "classify"),
     "version": (),

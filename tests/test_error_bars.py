@@ -42,6 +42,18 @@ def test_most_of_them_are_sampled() -> None:
     assert sum("sampled" in m for m in methods.values()) >= 5, methods
 
 
+@pytest.mark.parametrize(("patience", "reaches"), [(1e-6, False), (1.0, True)])
+def test_patience(patience: float, reaches: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where levels without a promise are too dear, those that promise the tolerance are paid for as far as patience goes."""
+    monkeypatch.setattr(replicates, "WORK", 1.0)
+    text = "width n\nx[n] ~ normal(0, 1)\nz[n] ~ normal(0, 1)\nshow avg(tanh(x * z + x)^2)\n"
+    program = check(Source("test.nxt", text), Request()).program
+    assert program is not None
+    result = engine.limit(program, Options(tol=1e-4, patience=patience))
+    (answer,) = result.shows
+    assert answer.method == "sampled" and result.reached == reaches == bool((answer.stderr <= 1e-4).all())
+
+
 def test_same_seed_same_numbers() -> None:
     one, two, other = (limits_of_file(SAMPLED[0], "--seed", seed) for seed in ("3", "3", "4"))
     assert [s.record for s in one] == [s.record for s in two]

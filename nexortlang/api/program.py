@@ -32,7 +32,7 @@ from nexortlang.diagnostics.accident import accident
 from nexortlang.driver import Outcome, Request
 from nexortlang.finite.simulate import Settings
 from nexortlang.reading import read_source
-from nexortlang.settings import DEFAULT_MAX_STEPS, RECURSION_LIMIT
+from nexortlang.settings import DEFAULT_MAX_STEPS, PATIENCE, RECURSION_LIMIT
 from nexortlang.source import Source
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ def run(
     *,
     tol: float = 1e-3,
     samples: int | None = None,
+    patience: float = PATIENCE,
     seed: int = 0,
     settings: Mapping[str, ArrayLike] | None = None,
     folder: str | os.PathLike[str] = ".",
@@ -81,7 +82,7 @@ def run(
     """The infinite-width limit of a program given as text: `loads(source, …).limit(…)`."""
     if source.endswith(".nxt") and "\n" not in source:
         raise ValueError(f"run takes the text of a program; for the file use nexortlang.load({source!r}).limit()")
-    return loads(source, folder=folder, settings=settings).limit(tol=tol, samples=samples, seed=seed)
+    return loads(source, folder=folder, settings=settings).limit(tol=tol, samples=samples, patience=patience, seed=seed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ class Program:
         steps = None if steps is None else _whole("steps", steps, 1)
         self._right()
         with _deep():
-            outcome, derivation = driver.derive(self.source, self._request(1e-3, None, 0), steps)
+            outcome, derivation = driver.derive(self.source, self._request(), steps)
             if derivation is None:
                 raise NexortError(*outcome.diagnostics)
             if latex:
@@ -134,15 +135,17 @@ class Program:
 
             return text(derivation)
 
-    def limit(self, *, tol: float = 1e-3, samples: int | None = None, seed: int = 0) -> Limit:
+    def limit(
+        self, *, tol: float = 1e-3, samples: int | None = None, patience: float = PATIENCE, seed: int = 0
+    ) -> Limit:
         """The infinite-width limit of everything shown.
 
-        `tol`: the standard error to reach where sampling is needed; `samples`: so many particles instead of as many as tol asks for; `seed`: of the sampling, same
-        seed, same numbers. A tolerance that is not reached is a warning (NX305) in `diagnostics`.
+        `tol`: the standard error to reach where sampling is needed; `samples`: so many particles instead of as many as tol asks for; `patience`: about how many minutes of two cores
+        sampling may take for that (measured by operations, not by a clock); `seed`: of the sampling, same seed, same numbers. A tolerance that is not reached is a warning (NX305) in `diagnostics`.
 
         Raises RunError, with the results, where an assert fails (NX304); NexortError where there is no result at all: an infinite expectation (NX301), a limit that does not exist (NX302), too little memory (NX505).
         """
-        request = self._request(tol, samples, seed)
+        request = self._request(tol, samples, patience, seed)
         checked = self._right()
         with _deep():
             outcome = driver.limit(checked, request)
@@ -176,6 +179,7 @@ class Program:
         seeds: int = experiments.VERIFY_SEEDS,
         tol: float = 1e-3,
         samples: int | None = None,
+        patience: float = PATIENCE,
         seed: int = 0,
         dtype: Dtype = "float64",
     ) -> Verification:
@@ -183,7 +187,10 @@ class Program:
 
         Raises as `limit` and `simulate` do.
         """
-        request, settings = self._request(tol, samples, seed), _settings(_whole("seeds", seeds, 2), seed, dtype)
+        request, settings = (
+            self._request(tol, samples, patience, seed),
+            _settings(_whole("seeds", seeds, 2), seed, dtype),
+        )
         wanted = sorted({_whole("widths", w, 1) for w in widths})
         if len(wanted) < 2:
             raise ValueError(f"widths: expected at least two, found {list(widths)}")
@@ -195,11 +202,15 @@ class Program:
         answer = of_comparison(found.shown, found.comparison, _warnings(found.diagnostics))
         return _told(answer, [d for d in found.diagnostics if d.code != "NX306"])
 
-    def _request(self, tol: float, samples: int | None, seed: int) -> Request:
-        if not (isfinite(tol) and tol > 0):
-            raise ValueError(f"tol: expected a positive number, found {tol}")
+    def _request(
+        self, tol: float = 1e-3, samples: int | None = None, patience: float = PATIENCE, seed: int = 0
+    ) -> Request:
+        for name, number in (("tol", tol), ("patience", patience)):
+            if not (isfinite(number) and number > 0):
+                raise ValueError(f"{name}: expected a positive number, found {number}")
         samples = None if samples is None else _whole("samples", samples, 1)
-        return Request(self.folder, self.settings, float(tol), samples, _whole("seed", seed, 0), self.max_steps)
+        seed = _whole("seed", seed, 0)
+        return Request(self.folder, self.settings, float(tol), samples, seed, self.max_steps, float(patience))
 
     @cached_property
     def _checked(self) -> Outcome:

@@ -38,8 +38,8 @@ LESSONS: dict[str, Lesson] = {
         title="The tolerance was not reached",
         why=(
             "Some numbers were sampled, and their standard errors are larger than --tol asks for (relative to the value's size where that is above 1), with "
-            "as many particles as --samples or the machine allows. The results are printed with the errors they have. Raise --samples or "
-            "--tol, or ask for less in one run."
+            "as many particles as --samples, --patience or the machine's memory allows. The results are printed with the errors they have. Raise --tol, or "
+            "--patience (minutes; sampling goes on for so long only where it can tell that the tolerance will be reached), or ask for less in one run."
         ),
         wrong="",
         right="",

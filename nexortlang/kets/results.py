@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from nexortlang.settings import PATIENCE
+
 Method = Literal["exact", "quadrature", "sampled"]
 METHODS: tuple[Method, ...] = ("exact", "quadrature", "sampled")
 
@@ -56,11 +58,12 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What a user asks of the engine. `samples` None: as many particles as `tol` asks for."""
+    """What a user asks of the engine. `samples` None: as many particles as `tol` asks for, in about `patience` minutes."""
 
     tol: float = 1e-3
     samples: int | None = None
     seed: int = 0
+    patience: float = PATIENCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from nexortlang.source import Source
 _LEAVE = frozenset({"exit", "exit()", "quit", "quit()"})
 _ASK = frozenset({"help", "help()", "?"})
 _WIDTH = re.compile(r"(?:^|\s)(\d+(?:\.\d+)?(?:[eE]\+?\d+)?)$")
-OPTIONS = ("tol", "samples", "seed", "width", "seeds")
+OPTIONS = ("tol", "samples", "patience", "seed", "width", "seeds")
 """What :set sets."""
 
 
@@ -187,16 +187,15 @@ class Commands:
         name, value = _split(text.replace("=", " ", 1))
         request = self._at.session.request
         samples = "as many as tol asks for" if request.samples is None else str(request.samples)
-        now = dict(
-            zip(OPTIONS, (f"{request.tol:g}", samples, request.seed, self._at.width, self._at.seeds), strict=True)
-        )
+        limit = (f"{request.tol:g}", samples, f"{request.patience:g} minutes", request.seed)
+        now = dict(zip(OPTIONS, (*limit, self._at.width, self._at.seeds), strict=True))
         if name and name not in OPTIONS:
             near = get_close_matches(name, OPTIONS, n=1)
             raise _bad(
                 f"there is no option {name}", f"did you mean {near[0]}?" if near else f":set {' | '.join(OPTIONS)}"
             )
         if not value:
-            self._console.answer("".join(f"{n:<8}{v}\n" for n, v in now.items() if name in ("", n)))
+            self._console.answer("".join(f"{n:<9}{v}\n" for n, v in now.items() if name in ("", n)))
         elif name in ("width", "seeds"):
             setattr(self._at, name, _option(name, value))
         else:
@@ -252,7 +251,7 @@ _ALL = (
     ),
     Command("core", "[e]", "the core program of everything shown or of an expression", Commands.core),
     Command("derive", "[e]", "the limit as equations, of everything shown or of an expression", Commands.derive),
-    Command("set", "[NAME VALUE]", "tol, samples, seed; width and seeds of :simulate", Commands.set),
+    Command("set", "[NAME VALUE]", "tol, samples, patience, seed; width and seeds of :simulate", Commands.set),
     Command("load", "FILE", "begin anew with the program in a file", Commands.load, ("l",)),
     Command("reload", "", "the same file again", Commands.reload, ("r",)),
     Command("save", "FILE", "the program so far, as a file", Commands.save),

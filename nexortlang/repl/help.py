@@ -42,7 +42,8 @@ _MORE = {
     "core": "The instructions that the expression means, themselves a program of the language.",
     "derive": "|x⟩ is the random variable that a vector becomes. Of a loop the first two passes are written out.",
     "set": "`:set tol 1e-4` asks for a smaller standard error where sampling is needed, `:set samples 4096` for so many particles (`auto`: as many as tol asks "
-    "for), `:set seed 1` for other ones; width and seeds are those of :simulate. Alone it tells the values. What was shown before is not computed anew.",
+    "for), `:set patience 10` for up to about ten minutes of it, `:set seed 1` for other ones; width and seeds are those of :simulate. Alone it tells the values. "
+    "What was shown before is not computed anew.",
     "load": "What was typed before is forgotten, unless the program is wrong; what it loads and imports is looked for beside the file.",
     "reload": "After a change of the file in an editor.",
     "save": "Statements that failed are left out, and what stood alone is shown. A file that this session did not load or save stays as it is, unless asked for by "

@@ -61,7 +61,7 @@ def _tolerance(program: Program, result: LimitResult, tol: float) -> Iterator[Di
         "NX305",
         f"the tolerance is not reached: expected a standard error of at most {tol:g}, {found}",
         show.span if show else None,
-        hint="ask for less with --tol, or for more particles with --samples",
+        hint="ask for less with --tol, or for more: --patience minutes, --samples particles",
         severity="warning",
     )
 

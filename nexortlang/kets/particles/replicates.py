@@ -57,8 +57,8 @@ FEWEST, START, MOST = 256, 1024, 1 << 17
 LONG_FEWEST, LONG_MOST = 512, 4096
 WORK = 1e11
 """Elementary operations (`plan.work`, each about 0.1 ns of one core) that a level may take without a promise of the tolerance: some ten seconds."""
-PATIENCE = 1.6e13
-"""The same for all levels together where the last one promises the tolerance: some ten minutes of two cores."""
+MINUTE = 1.2e12
+"""What two cores do in about a minute. Patience is measured so, not by a clock: the same seed shall give the same numbers."""
 SCENARIO_WORK = 3e11
 """The same for runs with a draw each: their error falls as the square root of their number only, so minutes would add one digit to seconds."""
 FORK_FROM = 5e9
@@ -129,6 +129,7 @@ class _Sampler:
         self._levels: dict[int, Level] = {}
         self._works: dict[int, float] = {}
         self._spent = 0.0
+        self._patience = options.patience * MINUTE
         self._kept = kept
         self._hats = hats if hats is not None and self._sees_initial_kets() and hats.know(self._plan.order) else None
         self._growing: dict[tuple[frozenset[int], bool], Plan] = {}
@@ -189,7 +190,7 @@ class _Sampler:
         while count < LONG_MOST and count * self._options.tol < LONG_BIAS:
             count *= 2
         least = min(count, START)
-        possible = REPLICATES * self._work(least) < PATIENCE / 2 and self._fits(least)
+        possible = REPLICATES * self._work(least) < self._patience / 2 and self._fits(least)
         return count, least if possible else FEWEST
 
     def _next_level(self, count: int, runs: int, excess: _Excess) -> tuple[int, int] | None:
@@ -208,7 +209,7 @@ class _Sampler:
                 least = runs + 1 if size == count else REPLICATES
                 number = max(least, runs_for(chance, runs, math.sqrt(SAFETY**2 - bias**2)))
                 price = self._price(size, number)
-                if number <= MOST_REPLICATES and self._spent + price <= PATIENCE and self._fits(size, number):
+                if number <= MOST_REPLICATES and self._spent + price <= self._patience and self._fits(size, number):
                     enough.append((price, size, number))
             number = 2 * runs if size == count else REPLICATES
             if number <= MOST_REPLICATES and self._price(size, number) <= WORK and self._fits(size, number):
