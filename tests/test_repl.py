@@ -236,7 +236,7 @@ def test_quiet_leaves_answers_and_errors(typed: Typed) -> None:
 
 def test_settings_and_options(typed: Typed) -> None:
     out, err = typed("const a = 1\na\n:set\n", "--set", "a=7", "--tol", "0.01", "--seed", "5")
-    assert "a =  7" in out and "tol     0.01\n" in out and "seed    5\n" in out and err == ""
+    assert "a =  7" in out and "tol      0.01\n" in out and "seed     5\n" in out and err == ""
 
 
 def test_statements_of_many_lines_take_linear_time() -> None:
