@@ -380,7 +380,7 @@ class Builder:
     # -- values that a gradient is taken with respect to
 
     def own(self, v: Value) -> None:
-        """From here on an equal instruction is another value, so that a gradient with respect to v counts the uses of v alone."""
+        """From here on an equal instruction is another value (constants apart), so that a gradient with respect to v counts the uses of v alone."""
         self._own.add(v.id)
 
     def alias(self, x: Value) -> Value:
@@ -461,8 +461,9 @@ class Builder:
         return found
 
     def _known(self, key: Hashable) -> Value | None:
+        own = () if self._shared[0] is self._shared_constants else self._own  # to constants no gradient flows
         for shared in self._shared:
-            if (found := shared.get(key)) is not None and found.id not in self._own:
+            if (found := shared.get(key)) is not None and found.id not in own:
                 return found
         return None
 
