@@ -266,3 +266,37 @@ def test_terms_of_a_bias_that_begins_at_zero(term: str) -> None:
     x, v = run.draws["x"], run.draws["v"]
     slope = {"2 * b": 2.0, "b * <v|x>": (v * x).mean(), "b * x": x, "-b": -1.0, "b / 2": 0.5}.get(term, 2.0)
     np.testing.assert_allclose(run.array("G"), v * (1 - np.tanh(x) ** 2) * slope + x, rtol=1e-12)
+
+
+CONSTANT_UPDATES = {
+    "a member, then all at once": ("W[1] -= grad(<x|W[1] @ a>, W[1])\nL = sum(<x|W @ a>)", "sum(W.T @ x, axis=0)"),
+    "a member, then all updated": (
+        "W[1] -= |x><x|\nW -= grad(sum(<x|W @ a>), W)\nL = <x|W[1] @ x> + avg(a)",
+        "1 + 0 * a",
+    ),
+    "all, then a member": (
+        "W -= grad(<x|W[1] @ a> + <x|W[0] @ a>, W)\nW[0] *= 0.5\nL = <x|W[1] @ x> + avg(a)",
+        "1 + 0 * a",
+    ),
+    "one matrix": ("V -= grad(<x|V @ a>, V)\nV -= grad(<x|V @ a>, V)\nL = <x|V @ a>", "V.T @ x"),
+}
+
+
+@pytest.mark.parametrize("case", CONSTANT_UPDATES)
+def test_an_update_is_constant_for_later_gradients(case: str) -> None:
+    """What a was when the update was made does not count."""
+    lines, expected = CONSTANT_UPDATES[case]
+    run = Finite(
+        "width n\nx[n] ~ normal(0, 1)\na[n] ~ normal(0, 1)\nW[n, n, 2] ~ normal(0, 1/n)\nV[n, n] ~ normal(0, 1/n)\n"
+        f"{lines}\nG = n * grad(L, a)\nE = {expected}\n",
+        n=5,
+    )
+    np.testing.assert_allclose(run.array("G"), np.broadcast_to(run.array("E"), 5), rtol=1e-11)
+
+
+def test_the_state_of_an_optimizer_belongs_to_the_member_that_is_bound() -> None:
+    """b[l] = b[l] - … as b[l] -= …"""
+    head = "width n\nfrom optim import adam\nb[n, 2] ~ normal(0, 1)\nfor t in range(3):\n    L = <sin(b[0])|b[1]>\n"
+    lines = ("b[l] -= 0.1 * adam(n * grad(L, b[l]))", "b[l] = b[l] - 0.1 * adam(n * grad(L, b[l]))")
+    one, two = (Finite(f"{head}    for l in range(2):\n        {line}\nB = b\n", n=5).array("B") for line in lines)
+    np.testing.assert_allclose(one, two, rtol=1e-12)

@@ -170,3 +170,38 @@ G = n * grad(L, F)
 
 def test_a_matrix_that_was_not_used_has_no_gradient() -> None:
     assert codes(START + "W -= |g><x|\nL = <v|x>\nG = grad(L, W)\n") == [("NX241", 9)]
+
+
+@pytest.mark.parametrize(
+    "update", ["W -= 0.1*W", "W = W - 0.1*W", "W += 0.3*V", "W = 0.6*W + 0.3*V - |g><x|", "W -= 0.2*W + |g><x|"]
+)
+def test_decay_written_as_a_multiple_is_an_update(update: str) -> None:
+    """The loss from before was computed from W, and a later one from what W has become."""
+    lines = f"V[n, n] ~ normal(0, 1/n)\nL = <v|tanh(W @ x)>\n{update}\nG = n * grad(L, W)\nM = <v|sin(W @ x)>\nH = n * grad(M, W)\nh = W @ x\n"
+    run = Finite(START + lines, n=N)
+    W, V, x, v, g = (run.draws[k] for k in "WVxvg")
+    now = {
+        "W -= 0.1*W": 0.9 * W,
+        "W = W - 0.1*W": 0.9 * W,
+        "W += 0.3*V": W + 0.3 * V,
+        "W = 0.6*W + 0.3*V - |g><x|": 0.6 * W + 0.3 * V - outer(g, x),
+        "W -= 0.2*W + |g><x|": 0.8 * W - outer(g, x),
+    }[update]
+    np.testing.assert_allclose(run.array("h"), now @ x, rtol=1e-12)
+    np.testing.assert_allclose(run.array("G"), np.outer(v * sech2(W @ x), x), rtol=1e-12)
+    np.testing.assert_allclose(run.array("H"), np.outer(v * np.cos(now @ x), x), rtol=1e-12)
+
+
+def test_a_definition_that_updates_one_member_leaves_the_others() -> None:
+    text = """
+F[n, n, 2] ~ normal(0, 1/n)
+def halved(F):
+    F[1] *= 0.5
+    return F
+L = <v|F[0] @ x>
+F = halved(F)
+M = L + <v|F[1] @ g>
+G = n * grad(M, F)
+"""
+    G, d = found(text)
+    np.testing.assert_allclose(G, np.stack([np.outer(d["v"], d["x"]), np.outer(d["v"], d["g"])], -1), rtol=1e-12)

@@ -293,7 +293,7 @@ class Builder:
             raise TypeRuleError(f"gather beyond the {size} entries")
         if isinstance(x, Const):
             return self.const(x.array.reshape(-1)[index])
-        if isinstance(x, Gather):
+        if isinstance(x, Gather) and x.id not in self._written:
             return self.gather(x.x, x.index.reshape(-1)[index])
         if away := self._away([x]):
             return self._renamed_back(lambda low: self.gather(low, index), [x], away)
@@ -308,7 +308,7 @@ class Builder:
         return self.gather(x, np.broadcast_to(np.arange(prod(x.type.shape)).reshape(x.type.shape), shape))
 
     def concat(self, args: Sequence[Value]) -> Value:
-        args = [_unshaped(a) for a in args]
+        args = [a if a.id in self._written else _unshaped(a) for a in args]
         if len(args) == 1:
             return self.reshape(args[0], (prod(args[0].type.shape),))
         if all(isinstance(a, Const) for a in args):
@@ -423,7 +423,11 @@ class Builder:
         """The result, noted as what algebra has made of n^exponent · average of x over the slots.
 
         Such algebra sees through names (with h = x + y it makes <v|x> + <v|y> of avg(v*h)). Gradients with respect to h go by what was written.
+        A result that is there already, from where it was written so, is another value than that of a constant: no gradient flows to the latter.
         """
+        if result.id < x.id and self._has_constant_factor(x) and not self.is_of_constants(result):
+            is_computed = isinstance(result, Map | Inner | Einsum)
+            result = self._append(replace(result)) if is_computed else self.alias(result)
         if x.id < result.id and not (isinstance(result, Avg) and result.x is x):
             t = result.type
             written = (
@@ -431,6 +435,12 @@ class Builder:
             )
             self._written.setdefault(result.id, replace(written, id=result.id))
         return result
+
+    def _has_constant_factor(self, x: Value) -> bool:
+        """Whether x is a product with what counts as a constant, such as a gradient (plain numbers apart), outside of constants."""
+        if self._shared[0] is self._shared_constants or not isinstance(x, Map) or x.op != "mul":
+            return False
+        return any(self.is_of_constants(a) and not isinstance(a, Const) for a in x.args)
 
     def as_written(self, v: Value) -> Value:
         """The instruction that v stands for, with the operands it had before algebra rewrote it."""

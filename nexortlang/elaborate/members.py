@@ -66,5 +66,6 @@ def assembled(
     first = dict(zip(values, starts.tolist(), strict=False))
     index = [starts[-1] if at is None or at[0] not in first else first[at[0]] + at[1] for at in entries]
     needed = [*values.values(), *([zero] if starts[-1] in index else [])]
-    x, power = peel(needed[0] if len(needed) == 1 else concatenated(b, needed))
-    return b.scale(b.gather(x, np.array(index, dtype=np.intp).reshape(shape)), power)
+    with b.constants():
+        x, power = peel(needed[0] if len(needed) == 1 else concatenated(b, needed))
+        return b.scale(b.gather(x, np.array(index, dtype=np.intp).reshape(shape)), power)

@@ -32,7 +32,7 @@ def narrowed(b: Builder, x: Value, index: np.ndarray) -> Value:
         if missing:
             pending.extend(missing)
         else:
-            memo[_key(v, where)] = _rebuilt(b, v, where, [memo[_key(*p)] for p in parts])
+            memo[_key(v, where)] = _as_constant_as(b, v, where, [memo[_key(*p)] for p in parts])
     return memo[_key(x, np.asarray(index, dtype=np.intp))]
 
 
@@ -68,7 +68,18 @@ def _parts(v: Value, index: np.ndarray) -> list[Request]:
             return []
 
 
+def _as_constant_as(b: Builder, v: Value, index: np.ndarray, parts: list[Value]) -> Value:
+    """v.flat[index], a constant for gradients if v is one: a gradient is, though made of values that are not."""
+    if not b.is_of_constants(v):
+        return _rebuilt(b, v, index, parts)
+    with b.constants():
+        found = _rebuilt(b, v, index, parts)
+    return found if b.is_of_constants(found) else b.map("stop", found)
+
+
 def _rebuilt(b: Builder, v: Value, index: np.ndarray, parts: list[Value]) -> Value:
+    if not parts and isinstance(v, Scale):  # powers of n stay outermost
+        return b.scale(b.gather(v.x, index), v.exponent)
     if not parts:
         return b.gather(v, index)
     match v:

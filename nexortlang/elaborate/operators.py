@@ -268,27 +268,45 @@ def retained(b: Builder, A: Operator, factor: Value) -> Operator:
 
 
 def rebound(b: Builder, old: Operator, value: Operator) -> Operator | None:
-    """`W = c*W + outer products` as what it is, an update of W under its own name; None for any other value."""
+    """`W = c*W + …` as what it is, an update of W under its own name; None for any other value, and where W comes in otherwise, too."""
     named = _named(old)
     if named is None or named.transposed or value.shape != old.shape:
         return None
-    own = [t for t in value.terms if not all(_is_outer(f) for f in t.factors)]
-    match own:
-        case [Term(coefficient, (Named(variable=variable, transposed=False) as factor,), None)] if (
-            variable is named.variable and factor.shape == old.shape
-        ):
-            rest = tuple(t for t in value.terms if t is not own[0])
-            kept = factor.body if is_one(coefficient) else scale(b, factor.body, coefficient)
-            everywhere = tuple(t for t in rest if t.positions is None)
-            placed = tuple(t for t in rest if t.positions is not None)
-            body = replace(kept, terms=kept.terms + placed)
-            if everywhere:
-                change = Operator(old.rows, old.cols, old.shape, everywhere)
-                body = _accumulated(b, body, entries(b, change))
-            retained = family_factor(b, coefficient, named.members, named.variable.shape)
-            return _updated(b, old, replace(named, version=factor.version), body, retained)
+    own = [t for t in value.terms if _is_multiple(t, named)]
+    rest = [t for t in value.terms if t not in own]
+    if not own or any(_contains(f, named.variable) for t in rest for f in t.factors):
+        return None
+    factor, *others = (t.factors[0] for t in own)
+    assert isinstance(factor, Named)
+    if any(isinstance(f, Named) and f.version is not factor.version for f in others):
+        return None
+    coefficient = reduce(b.add, (t.coefficient for t in own))
+    if is_one(coefficient) and not rest:  # what a def has made of it
+        return value
+    kept = factor.body if is_one(coefficient) else scale(b, factor.body, coefficient)
+    gathered = tuple(t for t in rest if t.positions is None and all(_is_outer(f) for f in t.factors))
+    body = replace(kept, terms=kept.terms + tuple(t for t in rest if t not in gathered))
+    if gathered:
+        body = _accumulated(b, body, entries(b, Operator(old.rows, old.cols, old.shape, gathered)))
+    retained = family_factor(b, coefficient, named.members, named.variable.shape)
+    return _updated(b, old, replace(named, version=factor.version), body, retained)
+
+
+def _is_multiple(term: Term, named: Named) -> bool:
+    """Whether a term is a number times all that is named."""
+    match term:
+        case Term(factors=(Named(variable=variable, members=members, transposed=False),), positions=None):
+            return variable is named.variable and np.array_equal(members, named.members)
         case _:
-            return None
+            return False
+
+
+def _contains(factor: Factor, variable: Variable) -> bool:
+    """Whether a factor is, or is made of, members of the variable."""
+    if not isinstance(factor, Named):
+        return False
+    inside = (f for t in factor.body.terms for f in t.factors)
+    return factor.variable is variable or any(_contains(f, variable) for f in inside)
 
 
 def _updated(

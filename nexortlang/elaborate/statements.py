@@ -201,11 +201,20 @@ def _assign(cx: Context, statement: ast.Assign) -> None:
             _bind(cx, target, item, first)
         return
     (target,) = targets
-    cx.target = (target.span.text,)
+    cx.target = _target(cx, target)
     if isinstance(target, ast.Subscript) and index_notation.starts_with_index(cx, target.items):
         _assign_indexed(cx, target, statement)
         return
     _bind(cx, target, evaluate(cx, statement.value), first)
+
+
+def _target(cx: Context, target: ast.Expr) -> tuple[object, ...]:
+    """What an optimizer's state belongs to: a name, or members of what it stands for, whichever way they are written."""
+    if isinstance(target, ast.Subscript) and not index_notation.starts_with_index(cx, target.items):
+        _require_members(cx, target)
+        name, _, index = finite_positions(cx, target)
+        return (name.id, index.tobytes())
+    return (target.id, ()) if isinstance(target, ast.Name) else (target.span.text,)
 
 
 def _bind(cx: Context, target: ast.Expr, at: At, first: int) -> None:

@@ -55,6 +55,9 @@ def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operato
     if isinstance(change.value, Operator):
         added = binary(cx, op, target, change, span)
         assert isinstance(added, Operator)
+        found = operators.rebound(b, matrix, added)
+        if found is not None:
+            return found
         old = matrix.variable
         return operators.copy(b, added, old.name, old.is_target) if old else operators.copy(b, added)
     entries = core(cx, change.value)
