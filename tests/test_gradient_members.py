@@ -300,3 +300,15 @@ def test_the_state_of_an_optimizer_belongs_to_the_member_that_is_bound() -> None
     lines = ("b[l] -= 0.1 * adam(n * grad(L, b[l]))", "b[l] = b[l] - 0.1 * adam(n * grad(L, b[l]))")
     one, two = (Finite(f"{head}    for l in range(2):\n        {line}\nB = b\n", n=5).array("B") for line in lines)
     np.testing.assert_allclose(one, two, rtol=1e-12)
+
+
+def test_members_that_the_loss_does_not_use_stay_as_they_are() -> None:
+    """Their gradient is 0, whatever power of n stands before it."""
+    run = Finite(
+        "width n\nx[n] ~ normal(0, 1)\nb[n, 3] ~ normal(0, 1)\nW[n, n, 3] ~ normal(0, 1/n)\nL = <b[0]|tanh(b[1] + W[0] @ x)>\n"
+        "for l in range(3):\n    b[l] -= 0.1 * n * grad(L, b[l])\n    W[l] -= 0.1/n * n * grad(L, W[l])\nB = b\ny = W @ x\n",
+        n=5,
+    )
+    b, W, x = (run.draws[name] for name in "bWx")
+    np.testing.assert_array_equal(run.array("B")[:, 2], b[:, 2])
+    np.testing.assert_allclose(run.array("y")[:, 1:], np.einsum("ijl,j->il", np.moveaxis(W, 0, -1), x)[:, 1:])

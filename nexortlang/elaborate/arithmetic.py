@@ -12,7 +12,7 @@ from fractions import Fraction
 import numpy as np
 
 from nexortlang.core.build import broadcast_shapes, is_zero
-from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Type, Value, Width
+from nexortlang.core.program import Const, InitScalar, InitVector, Map, Rename, Scale, Type, Value, Width
 from nexortlang.diagnostics import Label
 from nexortlang.elaborate import first_order, operators
 from nexortlang.elaborate.context import Context
@@ -76,11 +76,13 @@ def shape_of(value: Surface) -> tuple[int, ...]:
     raise AssertionError(f"no shape: {kind_text(value)}")
 
 
-def is_vanishing(v: Value, parameters: Container[int] = ()) -> bool:
+def is_vanishing(v: Value, parameters: Container[int] = (), depth: int = 4) -> bool:
     """Whether v is 0, as a constant, vectors or outer products of zeros, or a parameter that starts at 0 (but those of `parameters`, by number)."""
     if isinstance(v, Map) and v.op == "mul":
-        factors = (a.x if isinstance(a, Rename) else a for a in v.args if not isinstance(a, Map))
-        return any(is_vanishing(a, parameters) for a in factors)
+        factors = (a.x if isinstance(a, Rename) else a for a in v.args)
+        return depth > 0 and any(is_vanishing(a, parameters, depth - 1) for a in factors)
+    if isinstance(v, Scale):
+        return is_vanishing(v.x, parameters, depth)
     if v.id in parameters:
         return False
     return is_zero(v) or (isinstance(v, InitVector | InitScalar) and not v.mean.any() and not v.variance.any())

@@ -61,6 +61,8 @@ def assembled(
     zero: Value,
 ) -> Value:
     """The array of entries of the parts, each given by its part and its flat position there; `zero`, of shape (1,), for None."""
+    if not any(entries):
+        return extended(b, b.const(np.zeros(shape)), zero.type.axes)
     values = {key: part for key, part in parts.items() if part is not None}
     starts = np.cumsum([0, *(prod(part.type.shape) for part in values.values())])
     first = dict(zip(values, starts.tolist(), strict=False))

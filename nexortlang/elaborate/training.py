@@ -66,7 +66,7 @@ def grad(cx: Context, call: ast.Call) -> Surface:
 
 
 def _independent(target: ast.Expr, at: At | None, loss: At, span: Span) -> NexortError:
-    hint = "the loss must be computed from the value that the name has now, or had before it was updated"
+    hint = "the loss must be computed from the value that the name has now, or had before updates (-=, +=, *=); = binds another value"
     if at is not None and isinstance(at.value, ConstVal):
         hint = f"it is a plain number: bind it by = at the top level, {target.span.text} = zeros(…), without const, and before the loss"
     label = () if loss.variable is None else (Label(loss.variable.span, f"{loss.text} was computed here"),)

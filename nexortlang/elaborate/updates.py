@@ -75,6 +75,8 @@ def _matrix(cx: Context, target: At, op: str, change: At, span: Span) -> Operato
             span,
             *blame(target, change),
         )
+    if is_vanishing(entries, cx.parameters) and cx.trace is None:
+        return matrix
     _require_power_of_training(cx, target, change, entries, span)
     if op == "-":
         entries = apply_op(cx, "neg", [entries], entries.type.shape)
