@@ -20,7 +20,7 @@ from typing import TypeAlias
 import numpy as np
 
 from nexortlang.core.build import Builder, TypeRuleError
-from nexortlang.core.program import Matrix, Shape, Value, Width
+from nexortlang.core.program import Matrix, Scale, Shape, Value, Width
 from nexortlang.elaborate.adjoints import multiply, plus
 from nexortlang.elaborate.narrowing import narrowed
 from nexortlang.elaborate.outer_values import applied, entries_product, scattered, separated
@@ -97,8 +97,8 @@ class Named:
 
 
 Factor: TypeAlias = Initial | Entries | Named
-Tag: TypeAlias = tuple[Variable, Version]
-"""A name and its version, for what must not be shared with equal values of other names and versions."""
+Tag: TypeAlias = tuple[Variable, Version, bytes]
+"""Members of a name and their version, for what must not be shared with equal values of other names, members and versions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -224,7 +224,7 @@ def set_member(b: Builder, A: Operator, index: np.ndarray, B: Operator) -> Opera
         members, own = named.members.reshape(-1)[index], _named(B)
         if own is None or own.variable is not named.variable or own.transposed or (own.members != members).any():
             zero = family_factor(b, b.const(0.0), members, named.variable.shape)
-            return _updated(b, A, named, set_member(b, named.body, index, B), zero, members)
+            return _updated(b, A, named, set_member(b, named.body, index, B), zero, members, True)
         factor = descent(b, own.version, named.version)
         return _updated(b, A, named, set_member(b, named.body, index, own.body), factor, members)
     rest = np.setdiff1d(np.arange(prod(A.shape)), index)
@@ -316,10 +316,11 @@ def _updated(
     body: Operator,
     factor: Value | None = None,
     changed: np.ndarray | None = None,
+    anew: bool = False,
 ) -> Operator:
-    """The same name after an update, of all members or of those at the positions `changed`."""
+    """The same name after an update, of all members or of those at the positions `changed`, which are other matrices now if `anew`."""
     b.program.trained |= {f.matrix for t in named.body.terms for f in t.factors if isinstance(f, Initial)}
-    return _single(b, replace(named, body=body, version=named.version.updated(factor, changed)), A.rows, A.cols)
+    return _single(b, replace(named, body=body, version=named.version.updated(factor, changed, anew)), A.rows, A.cols)
 
 
 def _accumulated(b: Builder, body: Operator, value: Value) -> Operator:
@@ -413,12 +414,30 @@ def _apply_factor(b: Builder, factor: Factor, x: Value, tag: Tag | None) -> Valu
             return applied(b, value, transposed, x)
         case Named(variable, members, body, transposed, version):
             # Uses of a copy are to be told from those of the original, those after an update from those before: W₀ x is no use of W₁.
-            if tag is None and (_named(body) is not None or (variable.is_target and version.parent)):
-                tag = (variable, version)
+            is_changed = version.parent is not None or not _is_initial(body)
+            if tag is None and (_named(body) is not None or (variable.is_target and is_changed)):
+                tag = (variable, version, members.tobytes())
+            use = (id(version), members.shape, members.tobytes(), transposed, x.id)
+            noted: dict[object, MatrixUse] = b.memo["matrix uses"]
+            is_own = variable.is_target and body.is_outer  # no MatMul that carries the tag
+            if is_own and use in noted:
+                return noted[use].result
             result = _apply(b, transpose(b, body) if transposed else body, x, tag)
-            key = (id(version), members.shape, members.tobytes(), transposed, x.id, result.id)
-            b.memo["matrix uses"].setdefault(key, MatrixUse(variable, version, members, transposed, x, result))
+            result = _distinct(b, result) if is_own else result
+            key = use if is_own else (*use, result.id)
+            noted.setdefault(key, MatrixUse(variable, version, members, transposed, x, result))
             return result
+
+
+def _is_initial(body: Operator) -> bool:
+    """Whether a name stands for members of an initial matrix and nothing else."""
+    return len(body.terms) == 1 and all(isinstance(f, Initial) for f in body.terms[0].factors)
+
+
+def _distinct(b: Builder, result: Value) -> Value:
+    """The result of a named outer product as a value of its own."""
+    x, power = (result.x, result.exponent) if isinstance(result, Scale) else (result, Fraction(0))
+    return b.scale(b.alias(x), power)
 
 
 def entries(b: Builder, A: Operator) -> Value:

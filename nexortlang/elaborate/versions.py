@@ -24,17 +24,18 @@ class Version:
     """What a name was between two updates: the family after an update of `parent`, which was multiplied by `factor` (None: 1).
 
     The factor is a scalar of the family's shape, 0 for members that something else has taken the place of. `updates` counts those that led here.
-    `changed`: the flat positions of the members that the update concerned, all if None.
+    `changed`: the flat positions of the members that the update concerned, all if None; `anew` if they are other matrices now (`W[0] = V`).
     """
 
     parent: Version | None = None
     factor: Value | None = None
     updates: int = 0
     changed: frozenset[int] | None = None
+    anew: bool = False
 
-    def updated(self, factor: Value | None, changed: np.ndarray | None = None) -> Version:
+    def updated(self, factor: Value | None, changed: np.ndarray | None = None, anew: bool = False) -> Version:
         members = None if changed is None else frozenset(changed.reshape(-1).tolist())
-        return Version(self, factor, self.updates + 1, members)
+        return Version(self, factor, self.updates + 1, members, anew)
 
 
 def first(version: Version) -> Version:
@@ -56,7 +57,7 @@ def newest_used(version: Version, member: int, used: Mapping[Version, Collection
         since = {m for v, members in used.items() if descends(v, here) for m in members}
         if member in since:
             return here
-        if since if here.changed is None else since & here.changed:
+        if here.anew or (since if here.changed is None else since & here.changed):
             return None
         here = here.parent
     return None
