@@ -312,3 +312,40 @@ def test_members_that_the_loss_does_not_use_stay_as_they_are() -> None:
     b, W, x = (run.draws[name] for name in "bWx")
     np.testing.assert_array_equal(run.array("B")[:, 2], b[:, 2])
     np.testing.assert_allclose(run.array("y")[:, 1:], np.einsum("ijl,j->il", np.moveaxis(W, 0, -1), x)[:, 1:])
+
+
+EQUAL_MATRICES = {
+    "V = 0.5*W\nZ = 0.5*W": ("V", "Z", lambda W, x, v: 0.5 * W),
+    "V = W + W.T\nZ = W + W.T": ("V", "Z", lambda W, x, v: W + W.T),
+    "V = |v><x|\nZ = |v><x|": ("V", "Z", lambda W, x, v: np.outer(v, x) / len(x)),
+    "F[1] = F[0]": ("F[1]", "F[0]", None),
+}
+
+
+@pytest.mark.parametrize("lines", EQUAL_MATRICES)
+@pytest.mark.parametrize("turned", [False, True])
+def test_equal_matrices_under_two_names(lines: str, turned: bool) -> None:
+    """The gradient by one counts its own use alone, whichever is used first; what it was copied from counts both."""
+    one, two, made = EQUAL_MATRICES[lines]
+    first, second = (two, one) if turned else (one, two)
+    run = Finite(
+        "width n\nx[n] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\nW[n, n] ~ normal(0, 1/n)\nF[n, n, 2] ~ normal(0, 1/n)\n"
+        f"{lines}\nh = {first} @ x\nk = {second} @ x\nL = <v|tanh(h)> + <v|sin(k)>\nG = n * grad(L, {first})\nK = n * grad(L, {second})\n",
+        n=5,
+    )
+    x, v = run.draws["x"], run.draws["v"]
+    A = run.draws["F"][0] if made is None else made(run.draws["W"], x, v)
+    slopes = [v * (1 - np.tanh(A @ x) ** 2), v * np.cos(A @ x)]
+    for gradient, name, own in (("G", first, slopes[0]), ("K", second, slopes[1])):
+        expected = sum(slopes) if name == "F[0]" else own
+        np.testing.assert_allclose(run.array(gradient), np.outer(expected, x), rtol=1e-11)
+
+
+def test_a_matrix_that_took_the_place_of_another_has_no_earlier_value() -> None:
+    run = Finite(
+        "width n\nx[n] ~ normal(0, 1)\nC[n, n] ~ normal(0, 1/n)\nF[n, n, 2] ~ normal(0, 1/n)\n"
+        "F[1] = F[0]\nF[0] = C\nL = <x|F[1] @ x>\nG = n * grad(L, F)\n",
+        n=5,
+    )
+    x = run.draws["x"]
+    np.testing.assert_allclose(run.array("G"), np.stack([np.zeros((5, 5)), np.outer(x, x)], axis=-1), rtol=1e-12)

@@ -425,7 +425,7 @@ class Builder:
         Such algebra sees through names (with h = x + y it makes <v|x> + <v|y> of avg(v*h)). Gradients with respect to h go by what was written.
         A result that is there already, from where it was written so, is another value than that of a constant: no gradient flows to the latter.
         """
-        if result.id < x.id and self._has_constant_factor(x) and not self.is_of_constants(result):
+        if slots and result.id < x.id and self._is_ambiguous(result, x):
             is_computed = isinstance(result, Map | Inner | Einsum)
             result = self._append(replace(result)) if is_computed else self.alias(result)
         if x.id < result.id and not (isinstance(result, Avg) and result.x is x):
@@ -436,11 +436,19 @@ class Builder:
             self._written.setdefault(result.id, replace(written, id=result.id))
         return result
 
-    def _has_constant_factor(self, x: Value) -> bool:
-        """Whether x is a product with what counts as a constant, such as a gradient (plain numbers apart), outside of constants."""
-        if self._shared[0] is self._shared_constants or not isinstance(x, Map) or x.op != "mul":
+    def _is_ambiguous(self, result: Value, x: Value) -> bool:
+        """Whether gradients through a result that was there already would not go by x: it is noted for another name's value, or x is a product with a constant."""
+        if self._shared[0] is self._shared_constants or self.is_of_constants(result):
             return False
+        if not isinstance(x, Map) or x.op != "mul":
+            return False
+        written = self._written.get(result.id)
+        if written is not None and operands(written)[0] is not x:
+            return any(self._is_own(a) for y in (x, *operands(written)) for a in operands(y))
         return any(self.is_of_constants(a) and not isinstance(a, Const) for a in x.args)
+
+    def _is_own(self, v: Value) -> bool:
+        return (v.x if isinstance(v, Rename) else v).id in self._own
 
     def as_written(self, v: Value) -> Value:
         """The instruction that v stands for, with the operands it had before algebra rewrote it."""
