@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from typing import assert_never
 
 import numpy as np
@@ -211,9 +212,9 @@ def _assign(cx: Context, statement: ast.Assign) -> None:
 def _target(cx: Context, target: ast.Expr) -> tuple[object, ...]:
     """What an optimizer's state belongs to: a name, or members of what it stands for, whichever way they are written."""
     if isinstance(target, ast.Subscript) and not index_notation.starts_with_index(cx, target.items):
-        _require_members(cx, target)
-        name, _, index = finite_positions(cx, target)
-        return (name.id, index.tobytes())
+        with suppress(NexortError, Silenced):  # told where the target is bound
+            name, _, index = finite_positions(cx, target)
+            return (name.id, index.tobytes())
     return (target.id, ()) if isinstance(target, ast.Name) else (target.span.text,)
 
 
