@@ -349,3 +349,14 @@ def test_a_matrix_that_took_the_place_of_another_has_no_earlier_value() -> None:
     )
     x = run.draws["x"]
     np.testing.assert_allclose(run.array("G"), np.stack([np.zeros((5, 5)), np.outer(x, x)], axis=-1), rtol=1e-12)
+
+
+def test_ones_that_alone_carry_an_axis_count_its_entries() -> None:
+    """The gradient by a family of two equal members, |x><a| twice, applied to a: both of them lead back to a."""
+    run = Finite(
+        "width n\nx[n] ~ normal(0, 1)\na[n] ~ normal(0, 1)\nF[n, n, 2] ~ normal(0, 1/n)\n"
+        "g = grad(sum(<x|F @ a>), F)\nL = sum(<g @ a|a>)\nG = n * grad(L, a)\n",
+        n=5,
+    )
+    x, a = run.draws["x"], run.draws["a"]
+    np.testing.assert_allclose(run.array("G"), 2 * (x * (a @ a) + a * (x @ a)) / 5, rtol=1e-12)

@@ -135,10 +135,11 @@ def contract(b: Builder, x: Value, x_labels: str, y: Value, y_labels: str, out: 
     carried = {*x_labels, *y_labels}
     if carried <= set(out):
         return multiply(b, aligned(b, x, x_labels, out), aligned(b, y, y_labels, out))
-    if is_one(x):
-        return reduced(b, y, y_labels, out)
-    if is_one(y):
-        return reduced(b, x, x_labels, out)
+    for ones, ones_labels, other, other_labels in ((x, x_labels, y, y_labels), (y, y_labels, x, x_labels)):
+        if is_one(ones):
+            alone = [size for c, size in zip(ones_labels, ones.type.shape, strict=True) if c not in other_labels + out]
+            found = reduced(b, other, other_labels, out)
+            return multiply(b, b.const(float(prod(alone))), found) if alone else found
     kept = "".join(label for label in out if label in carried)
     return aligned(b, scaled_einsum(b, f"{x_labels},{y_labels}->{kept}", x, y), kept, out)
 
