@@ -173,13 +173,17 @@ def test_a_matrix_that_was_not_used_has_no_gradient() -> None:
 
 
 @pytest.mark.parametrize(
-    "update", ["W -= 0.1*W", "W = W - 0.1*W", "W += 0.3*V", "W = 0.6*W + 0.3*V - |g><x|", "W -= 0.2*W + |g><x|"]
+    "update",
+    [
+        *("W -= 0.1*W", "W = W - 0.1*W", "W += 0.3*V", "W = 0.6*W + 0.3*V - |g><x|", "W -= 0.2*W + |g><x|"),
+    ],
 )
 def test_decay_written_as_a_multiple_is_an_update(update: str) -> None:
     """The loss from before was computed from W, and a later one from what W has become."""
-    lines = f"V[n, n] ~ normal(0, 1/n)\nL = <v|tanh(W @ x)>\n{update}\nG = n * grad(L, W)\nM = <v|sin(W @ x)>\nH = n * grad(M, W)\nh = W @ x\n"
+    lines = f"V[n, n] ~ normal(0, 1/n)\nW0 = W\nW -= |v><g|\nL = <v|tanh(W @ x)>\n{update}\nG = n * grad(L, W)\nM = <v|sin(W @ x)>\nH = n * grad(M, W)\nh = W @ x\n"
     run = Finite(START + lines, n=N)
-    W, V, x, v, g = (run.draws[k] for k in "WVxvg")
+    W0, V, x, v, g = (run.draws[k] for k in "WVxvg")
+    W = W0 - outer(v, g)
     now = {
         "W -= 0.1*W": 0.9 * W,
         "W = W - 0.1*W": 0.9 * W,
@@ -190,6 +194,14 @@ def test_decay_written_as_a_multiple_is_an_update(update: str) -> None:
     np.testing.assert_allclose(run.array("h"), now @ x, rtol=1e-12)
     np.testing.assert_allclose(run.array("G"), np.outer(v * sech2(W @ x), x), rtol=1e-12)
     np.testing.assert_allclose(run.array("H"), np.outer(v * np.cos(now @ x), x), rtol=1e-12)
+
+
+def test_a_product_in_an_update_inside_of_a_definition_leads_back() -> None:
+    """W outside is where both terms of the update came from."""
+    G, d = found("def squared(W):\n    W += 0.5 * W @ W\n    return <v|W @ x>\nL = squared(W)\nG = n * grad(L, W)\n")
+    W, x, v = d["W"], d["x"], d["v"]
+    expected = np.outer(v, x) + 0.5 * (np.outer(v, W @ x) + np.outer(W.T @ v, x))
+    np.testing.assert_allclose(G, expected, rtol=1e-12)
 
 
 def test_a_definition_that_updates_one_member_leaves_the_others() -> None:
