@@ -360,3 +360,20 @@ def test_ones_that_alone_carry_an_axis_count_its_entries() -> None:
     )
     x, a = run.draws["x"], run.draws["a"]
     np.testing.assert_allclose(run.array("G"), 2 * (x * (a @ a) + a * (x @ a)) / 5, rtol=1e-12)
+
+
+@pytest.mark.parametrize("update", ["H[1] *= 0.5", "H *= 0.5", "H[1] -= v"])
+def test_what_a_definition_has_made_of_a_name_goes_on(update: str) -> None:
+    """H = f(H) with a def that updates H is an update of H, as for matrices: the loss from before was computed from what H was."""
+    run = Finite(
+        f"width n\nH[n, 2] ~ normal(0, 1)\nv[n] ~ normal(0, 1)\ndef f(H):\n    {update}\n    return H\n"
+        "L = <H[0]|sin(H[1])>\nH = f(H)\nG = n * grad(L, H)\nM = <H[0]|sin(H[1])>\nK = n * grad(M, H)\n",
+        n=5,
+    )
+    h, k = run.draws["H"], run.array("H")
+
+    def slopes(H: np.ndarray) -> np.ndarray:
+        return np.stack([np.sin(H[:, 1]), H[:, 0] * np.cos(H[:, 1])], axis=1)
+
+    np.testing.assert_allclose(run.array("G"), slopes(h), rtol=1e-12)
+    np.testing.assert_allclose(run.array("K"), slopes(k), rtol=1e-12)

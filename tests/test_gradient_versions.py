@@ -217,3 +217,15 @@ G = n * grad(M, F)
 """
     G, d = found(text)
     np.testing.assert_allclose(G, np.stack([np.outer(d["v"], d["x"]), np.outer(d["v"], d["g"])], -1), rtol=1e-12)
+
+
+@pytest.mark.parametrize("update", ["F[0] = 0.9*F[0] - |g><x|", "F[0] -= 0.1*F[0] + |g><x|"])
+def test_a_member_that_is_bound_to_a_multiple_of_itself_is_updated(update: str) -> None:
+    G, d = found(f"F[n, n, 2] ~ normal(0, 1/n)\nL = sum(<v|F @ x>)\n{update}\nG = n * grad(L, F)\nH = F @ g\n")
+    np.testing.assert_allclose(G, np.stack([np.outer(d["v"], d["x"])] * 2, axis=-1), rtol=1e-12)
+
+
+def test_a_member_that_is_bound_to_a_multiple_of_itself_is_what_it_says() -> None:
+    H, d = found("F[n, n, 2] ~ normal(0, 1/n)\nF[0] = 0.9*F[0] - |g><x|\nH = F @ g\n", "H")
+    F, x, g = d["F"], d["x"], d["g"]
+    np.testing.assert_allclose(H, np.stack([(0.9 * F[0] - outer(g, x)) @ g, F[1] @ g], axis=-1), rtol=1e-12)

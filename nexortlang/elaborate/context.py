@@ -109,6 +109,8 @@ class Context:
     memo_random: dict[int, bool] = field(default_factory=dict)
     targets: dict[Span, frozenset[str]] = field(default_factory=dict)
     parameters: set[int] = field(default_factory=set)
+    came_from: dict[int, Value] = field(default_factory=dict)
+    """What updates have made values of, by the number of the new one."""
     loop_spans: list[Span] = field(default_factory=list)
     output_power: Fraction = Fraction(0)
     scanned: int = 0
@@ -181,9 +183,21 @@ class Context:
         old = self.frame.find(name.id)
         if old is None:
             raise AssertionError(f"{name.id} is updated and not bound")
+        if is_core(value) and is_core(old.value) and value is not old.value:
+            self.came_from.setdefault(value.id, old.value)
         self.frame.names[name.id] = replace(old, value=value, history=(*old.history, value))
         if self.observe is not None:
             self.observe(name.span, value)
+
+    def updates_since(self, old: Value, value: Value) -> list[Value] | None:
+        """What updates, of a def perhaps, have made of an old value on the way to a new one, newest last; None if they have not."""
+        path, seen = [value], {value.id}
+        while (before := self.came_from.get(path[-1].id)) is not None and before.id not in seen:
+            if before is old:
+                return path[::-1]
+            path.append(before)
+            seen.add(before.id)
+        return None
 
     def unknown_name(self, name: ast.Name) -> NexortError:
         if name.id in self.frame.ended_loops:

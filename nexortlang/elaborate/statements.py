@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import assert_never
 
 import numpy as np
@@ -237,12 +238,22 @@ def _bind(cx: Context, target: ast.Expr, at: At, first: int) -> None:
         value = cx.distinct(target.id, cx.parameter(target.id, value), first)
         if is_core(value):
             cx.builder.label(value, target.id)
+        before = cx.frame.names.get(target.id)
         cx.bind(target.id, value, target.span)
+        if before is not None:
+            _go_on(cx, target.id, before)
         return
     _require_members(cx, target)
     name, old, index = finite_positions(cx, target)
     value = subscripts.set_members(cx, old, index, at, target.span, is_update=False)
     cx.bind(name.id, value, name.span, before=old.variable.of_members if old.variable is not None else ())
+
+
+def _go_on(cx: Context, name: str, old: Variable) -> None:
+    """H = f(H) with a def that updates H and returns it is an update, too: the history goes on."""
+    now = cx.frame.names[name]
+    if is_core(old.value) and is_core(now.value) and (since := cx.updates_since(old.value, now.value)) is not None:
+        cx.frame.names[name] = replace(now, history=(*old.history, *since), before=old.before)
 
 
 def _require_members(cx: Context, target: ast.Expr) -> None:

@@ -385,4 +385,5 @@ def _set_matrix(cx: Context, at: At, index: np.ndarray, new: At, span: Span) -> 
         raise error("NX201", f"expected {a_kind(at.value)}, found {a_kind(new.value)}", span, *blame(at, new))
     if not fits(value.shape, index.shape):
         raise error("NX209", f"expected members of shape {shape_text(index.shape)}", span, *blame(at, new))
-    return operators.set_member(cx.builder, old, index, value)
+    updated = operators.rebound(cx.builder, operators.member(cx.builder, old, index), value)  # W[0] = 0.9*W[0] - …
+    return operators.set_member(cx.builder, old, index, value if updated is None else updated)
